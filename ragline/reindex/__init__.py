@@ -1,0 +1,1 @@
+"""The steps of the `reindex` pipeline, one module each: files in, files out."""

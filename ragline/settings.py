@@ -1,0 +1,230 @@
+"""Settings from the environment: each is read once, into a frozen value; nothing else reads `os.environ`.
+
+S3 settings have the names that KServe injects into a pod and that boto3 reads, so that one Secret serves
+all. `VARIABLES` lists every variable with its default and meaning.
+"""
+
+import os
+import re
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from ragline.errors import CredentialsError, SettingError
+
+AWS_ENDPOINT = "s3.amazonaws.com"
+IMAGE_REGISTRY = "ghcr.io/ragline"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, the default as a person would write it, what it means."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES = (
+    Variable("RAGLINE_STORE", ".ragline", "where releases and vectors are kept: a folder or s3://bucket/prefix"),
+    Variable("RAGLINE_CACHE", "~/.cache/ragline", "folder for downloaded releases and models; may be deleted"),
+    Variable("RAGLINE_THREADS", "number of CPUs", "threads for embedding and for parallel transfers"),
+    Variable("RAGLINE_IMAGE_REGISTRY", IMAGE_REGISTRY, "host/path of the images; read when pipelines are compiled"),
+    Variable("RAGLINE_STORE_RETRY_SECONDS", "30", "how long a request to S3 is repeated after a transient fault"),
+    Variable("AWS_ACCESS_KEY_ID", "", "S3 access key; required for s3:// URIs"),
+    Variable("AWS_SECRET_ACCESS_KEY", "", "S3 secret key; required for s3:// URIs"),
+    Variable("AWS_SESSION_TOKEN", "", "S3 session token of temporary keys"),
+    Variable("AWS_ENDPOINT_URL", "https://" + AWS_ENDPOINT, "S3 server as http(s)://host:port; precedes S3_ENDPOINT"),
+    Variable("S3_ENDPOINT", AWS_ENDPOINT, "S3 server as host:port, with S3_USE_HTTPS"),
+    Variable("S3_USE_HTTPS", "1", "1 or 0: protocol of an endpoint that does not name it"),
+    Variable("S3_VERIFY_SSL", "1", "certificates are always verified: 0 is refused for an https endpoint"),
+    Variable("AWS_DEFAULT_REGION", "asked from the server", "S3 region; precedes AWS_REGION"),
+    Variable("AWS_REGION", "asked from the server", "S3 region"),
+    Variable("AWS_CA_BUNDLE", "the system's and certifi's", "PEM file of the authorities that sign the S3 server"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every part of ragline needs to know.
+
+    Attributes:
+        store: URI of the object store for releases and vectors.
+        cache: folder for what can be fetched again.
+        threads: how many threads work may use.
+    """
+
+    store: str
+    cache: Path
+    threads: int
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the RAGLINE_* variables.
+
+        Raises:
+            SettingError: a variable is malformed.
+        """
+        return cls(
+            store=_text("RAGLINE_STORE") or ".ragline",
+            cache=Path(_text("RAGLINE_CACHE") or "~/.cache/ragline").expanduser(),
+            threads=_count("RAGLINE_THREADS", default=os.cpu_count() or 1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """Where the pipelines' images are.
+
+    Attributes:
+        registry: host and path, without a protocol and a trailing slash.
+    """
+
+    registry: str = IMAGE_REGISTRY
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read RAGLINE_IMAGE_REGISTRY.
+
+        Raises:
+            SettingError: it is not a registry.
+        """
+        name = "RAGLINE_IMAGE_REGISTRY"
+        registry = _text(name).rstrip("/") or IMAGE_REGISTRY
+        host, _, path = registry.partition("/")
+        if not _is_host(host) or not re.fullmatch(r"([a-z0-9]+([._-]+[a-z0-9]+)*(/|$))*", path):
+            raise _malformed(name, registry, "host[:port]/path in lower case, without a protocol and a tag")
+        return cls(registry)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """How to reach an S3 server; neither repr nor messages show the keys.
+
+    | field | from |
+    | --- | --- |
+    | host, secure | AWS_ENDPOINT_URL, else S3_ENDPOINT with S3_USE_HTTPS, else AWS |
+    | access_key, secret_key, session_token | AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN |
+    | region | AWS_DEFAULT_REGION, else AWS_REGION, else None: the server is asked |
+    | ca_bundle | AWS_CA_BUNDLE, else None: the system's authorities |
+    | retry_seconds | RAGLINE_STORE_RETRY_SECONDS |
+    """
+
+    host: str
+    secure: bool
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    region: str | None = None
+    ca_bundle: Path | None = None
+    retry_seconds: float = 30.0
+
+    @property
+    def url(self) -> str:
+        """The endpoint with its protocol, for messages."""
+        return f"{'https' if self.secure else 'http'}://{self.host}"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the S3 variables.
+
+        Raises:
+            SettingError: a variable is malformed.
+            CredentialsError: the keys are not set.
+        """
+        host, secure = _endpoint()
+        return cls(
+            host=host,
+            secure=secure,
+            access_key=_key("AWS_ACCESS_KEY_ID"),
+            secret_key=_key("AWS_SECRET_ACCESS_KEY"),
+            session_token=_key("AWS_SESSION_TOKEN", required=False) or None,
+            region=_text("AWS_DEFAULT_REGION") or _text("AWS_REGION") or None,
+            ca_bundle=_ca_bundle() if secure else None,
+            retry_seconds=_seconds("RAGLINE_STORE_RETRY_SECONDS", default=30.0),
+        )
+
+
+def _text(name: str) -> str:
+    # A Secret made with `echo` ends with a new line; no setting has meaningful white space at its ends.
+    return os.environ.get(name, "").strip()
+
+
+def _malformed(name: str, value: str, expected: str) -> SettingError:
+    return SettingError(f"{name} is {value!r}: expected {expected}")
+
+
+def _count(name: str, *, default: int) -> int:
+    value = _text(name)
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise _malformed(name, value, "a whole number of at least 1")
+    return int(value)
+
+
+def _seconds(name: str, *, default: float) -> float:
+    value = _text(name)
+    try:
+        seconds = float(value) if value else default
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise _malformed(name, value, "seconds between 0 and 86400")
+    return seconds
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    value = _text(name)
+    choices = {"": default, "1": True, "true": True, "0": False, "false": False}
+    if value.lower() not in choices:
+        raise _malformed(name, value, "1, 0, true or false")
+    return choices[value.lower()]
+
+
+def _key(name: str, *, required: bool = True) -> str:
+    value = _text(name)
+    if required and not value:
+        raise CredentialsError(f"{name} is not set: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if not all("!" <= character <= "~" for character in value):
+        raise CredentialsError(f"{name} holds white space or characters outside ASCII: set it to the key alone")
+    return value
+
+
+def _endpoint() -> tuple[str, bool]:
+    name = "AWS_ENDPOINT_URL" if _text("AWS_ENDPOINT_URL") else "S3_ENDPOINT"
+    value = _text(name) or AWS_ENDPOINT
+    secure = _flag("S3_USE_HTTPS", default=True)
+    if "@" in value:
+        raise SettingError(f"{name} holds credentials (before the '@'): set AWS_ACCESS_KEY_ID and the like instead")
+    scheme, separator, rest = value.partition("://")
+    if separator:
+        secure, host = scheme.lower() == "https", rest.rstrip("/")
+    else:
+        scheme, host = "http", value.rstrip("/")
+    if scheme.lower() not in {"http", "https"} or not _is_host(host):
+        raise _malformed(name, value, "http://host:port or https://host:port, without a path")
+    return host, secure
+
+
+def _is_host(host: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit("//" + host)
+        return url.netloc == host and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
+
+
+def _ca_bundle() -> Path | None:
+    if not _flag("S3_VERIFY_SSL", default=True):
+        raise SettingError(
+            "S3_VERIFY_SSL is '0': certificates are always verified; to trust a private authority, "
+            "set AWS_CA_BUNDLE to its PEM file"
+        )
+    value = _text("AWS_CA_BUNDLE")
+    if not value:
+        return None
+    if not Path(value).is_file():
+        raise _malformed("AWS_CA_BUNDLE", value, "an existing PEM file")
+    return Path(value)

