@@ -65,7 +65,8 @@ clean:  ## remove what the other targets made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.python:
-	@test -n "$(PYTHON)" || { echo 'No Python here: install Python 3.11 (Debian: apt-get install python3 python3-venv).' >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo 'No Python "$(PYTHON)" here: install Python 3.11 (Debian: apt-get install python3 python3-venv).' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
 	  echo "ragline needs Python 3.11 or 3.12, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another with make PYTHON=..." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \

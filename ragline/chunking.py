@@ -10,8 +10,10 @@ nothing is cut silently by the embedder.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -28,15 +30,18 @@ _SEGMENT = 1 << 15
 """Characters tokenised at a time, so that memory does not grow with the document."""
 _CHARACTERS_PER_TOKEN = 16
 """A longer stretch than this per token (base64, minified code) is cut by characters."""
-_BOUNDARY = re.compile(r"\n[ \t]*\n\s*|(?<=[.!?])[\"')\]]*[ \t]+|[ \t]*\n|(?<=[。！？])")
+_LINE_END = re.compile(r"\n([ \t]*\n\s*)?")
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*[ \t]+|[。！？](?![ \t]*\n)")
 _LINE, _SENTENCE, _PARAGRAPH, _BLOCK, _HEADING = 1, 2, 3, 4, 5
 
 
 class Encoding(Protocol):
     """What a tokenizer gives for one text."""
 
-    ids: list[int]
-    offsets: list[tuple[int, int]]
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """First character and the one behind the last, of each token."""
+        ...
 
 
 class Tokenizer(Protocol):
@@ -70,7 +75,9 @@ class ChunkSize:
                 f"chunk size: {self.text} tokens; choose 16 to {self.whole - 8} (the embedder takes {self.whole})"
             )
         if not 0 <= self.overlap <= self.text // 2:
-            raise SettingError(f"chunk overlap: {self.overlap} tokens; choose 0 to {self.text // 2}, half the chunk size")
+            raise SettingError(
+                f"chunk overlap: {self.overlap} tokens; choose 0 to {self.text // 2}, half the chunk size"
+            )
 
     @property
     def path(self) -> int:
@@ -93,8 +100,9 @@ class Chunker:
     def chunks(self, document: Document) -> Iterator[Chunk]:
         """Yield the chunks of `document` in the order of its text."""
         content, seen = document.content, dict[str, tuple[str, int]]()
+        sections = _sections(content)
         for start, end, tokens in self._spans(content):
-            section = section_path(content, start)
+            section = sections[bisect_right(sections, start, key=itemgetter(0)) - 1][1]
             if section not in seen:
                 seen[section] = self._prefix(content.title, section)
             prefix, prefix_tokens = seen[section]
@@ -118,96 +126,125 @@ class Chunker:
 
     def _prefix(self, title: str, section: str) -> tuple[str, int]:
         """Return the heading path as embedded, shortened to its budget, and its tokens."""
-        path = " ".join(PATH.join(part for part in (title, section) if part).split())
-        if not path:
-            return "", 0
-        encoding = self._tokenizer.encode(path[: 16 * self._size.path], add_special_tokens=False)
-        kept = encoding.offsets[: self._size.path]
-        return (path[: kept[-1][1]] + "\n", len(kept)) if kept else ("", 0)
+        limit = self._size.path
+        path = " ".join(PATH.join(part for part in (title, section) if part).split())[: _CHARACTERS_PER_TOKEN * limit]
+        offsets = self._tokenizer.encode(path, add_special_tokens=False).offsets if path else []
+        end = offsets[limit][0] if len(offsets) > limit else len(path)
+        tokens = bisect_left(offsets, (end,))
+        return (path[:end].rstrip() + "\n", tokens) if tokens else ("", 0)
 
     def _spans(self, content: Loaded) -> Iterator[tuple[int, int, int]]:
         """Yield (start, end, tokens) of the chunks' texts, without the white space around them."""
-        boundaries = _boundaries(content)
-        for begin, end in _segments(content.text, boundaries):
-            yield from self._segment_spans(content.text, begin, end, boundaries)
+        for start, end, tokens in self._windows(content):
+            text = content.text[start:end]
+            if stripped := text.strip():
+                start += len(text) - len(text.lstrip())
+                yield start, start + len(stripped), tokens
 
-    def _segment_spans(
-        self, text: str, begin: int, end: int, boundaries: tuple[np.ndarray, np.ndarray]
-    ) -> Iterator[tuple[int, int, int]]:
-        offsets = self._tokenizer.encode(text[begin:end], add_special_tokens=False).offsets
-        if not offsets:
+    def _windows(self, content: Loaded) -> Iterator[tuple[int, int, int]]:
+        positions, ranks = _boundaries(content)
+        for begin, end in _segments(content.text, positions, ranks):
+            offsets = self._tokenizer.encode(content.text[begin:end], add_special_tokens=False).offsets
+            if not offsets:
+                continue
+            starts = np.fromiter(map(itemgetter(0), offsets), dtype=np.int64, count=len(offsets)) + begin
+            inside = slice(*np.searchsorted(positions, (starts[0], end)))
+            at_token = np.searchsorted(starts, positions[inside]).tolist()
+            segment = _Segment(content.text, starts, at_token, ranks[inside].tolist())
+            for first, behind in segment.windows(self._size):
+                start = int(starts[first]) if first else begin  # what has no token stays with its text
+                stop = int(starts[behind]) if behind < len(starts) else end
+                yield from self._within(content.text, start, stop, behind - first)
+
+    def _within(self, text: str, start: int, end: int, tokens: int) -> Iterator[tuple[int, int, int]]:
+        """Tokenise anew, and cut again, what is too long for its tokens or was cut inside a word."""
+        longest, limit = _CHARACTERS_PER_TOKEN * self._size.text, self._size.text
+        if end - start <= longest and not _inside_word(text, start) and not _inside_word(text, end):
+            yield start, end, tokens
             return
-        starts = np.fromiter((offset[0] for offset in offsets), dtype=np.int64, count=len(offsets)) + begin
-        for first, behind in self._windows(starts, end, *boundaries):
-            stop = int(starts[behind]) if behind < len(starts) else end
-            yield from self._trimmed(text, int(starts[first]), stop, behind - first)
-
-    def _windows(
-        self, starts: np.ndarray, end: int, positions: np.ndarray, ranks: np.ndarray
-    ) -> Iterator[tuple[int, int]]:
-        """Yield (first token, token behind the last) of each chunk."""
-        inside = slice(*np.searchsorted(positions, (starts[0], end)))
-        at_token, ranks = np.searchsorted(starts, positions[inside]), ranks[inside]
-        first, count, limit = 0, len(starts), self._size.text
-        while first < count:
-            behind = _cut(first, count, limit, at_token, ranks)
-            yield first, behind
-            if behind == count:
-                return
-            first = self._overlapped(first, behind, at_token)
-
-    def _overlapped(self, first: int, behind: int, at_token: np.ndarray) -> int:
-        """Return where the next chunk starts: `behind`, or the first boundary of the overlap before it."""
-        if not self._size.overlap:
-            return behind
-        low = np.searchsorted(at_token, max(first + 1, behind - self._size.overlap))
-        return int(at_token[low]) if low < len(at_token) and at_token[low] < behind else behind
-
-    def _trimmed(self, text: str, start: int, end: int, tokens: int) -> Iterator[tuple[int, int, int]]:
-        longest = _CHARACTERS_PER_TOKEN * self._size.text
-        for begin in range(start, end, longest):
-            piece = text[begin : min(end, begin + longest)]
-            if stripped := piece.strip():
-                begin += len(piece) - len(piece.lstrip())
-                yield begin, begin + len(stripped), tokens
+        while start < end:
+            stop = min(end, start + longest)
+            offsets = self._tokenizer.encode(text[start:stop], add_special_tokens=False).offsets
+            if len(offsets) > limit:
+                stop = start + max(1, offsets[limit][0])
+            yield start, stop, bisect_left(offsets, (stop - start,))
+            start = stop
 
 
 def section_path(content: Loaded, position: int) -> str:
     """Return the headings above `position`, joined by " > ", without the document's title."""
-    path: list[Heading] = []
+    sections = _sections(content)
+    return sections[bisect_right(sections, position, key=itemgetter(0)) - 1][1]
+
+
+def _sections(content: Loaded) -> list[tuple[int, str]]:
+    """Return where each section begins, and its path; what comes before the first heading has none."""
+    sections, path = [(-1, "")], list[Heading]()
     for heading in content.headings:
-        if heading.start > position:
-            break
         while path and path[-1].level >= heading.level:
             path.pop()
         path.append(heading)
-    titles = [heading.title for heading in path]
-    return PATH.join(titles[1:] if titles and titles[0] == content.title else titles)
+        titles = [heading.title for heading in path]
+        sections.append((heading.start, PATH.join(titles[titles[0] == content.title :])))
+    return sections
 
 
-def _cut(first: int, count: int, limit: int, at_token: np.ndarray, ranks: np.ndarray) -> int:
-    """Return the token before which the chunk that begins at `first` ends."""
-    if count - first <= limit and not _has_heading(first, count, at_token, ranks):
-        return count
-    high = int(np.searchsorted(at_token, min(first + limit, count), "right"))
-    for fill, least in ((limit // 4, _HEADING), (limit // 2, _LINE), (1, _LINE)):
-        low = int(np.searchsorted(at_token, first + fill, "left"))
-        window = ranks[low:high]
-        if len(window) and window.max() >= least:
-            return int(at_token[high - 1 - int(np.argmax(window[::-1]))])
-    return min(first + limit, count)
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A stretch of text as tokens: where each starts, and the token and rank of each boundary, in order."""
+
+    text: str
+    starts: np.ndarray
+    tokens: list[int]
+    ranks: list[int]
+
+    def windows(self, size: ChunkSize) -> Iterator[tuple[int, int]]:
+        """Yield (first token, token behind the last) of each chunk."""
+        first, count = 0, len(self.starts)
+        while first < count:
+            behind = self._cut(first, count, size.text)
+            yield first, behind
+            if behind == count:
+                return
+            first = self._first_from(max(first + 1, behind - size.overlap), behind) if size.overlap else behind
+
+    def _cut(self, first: int, count: int, limit: int) -> int:
+        """Return the token before which the chunk that begins at `first` ends."""
+        if count - first <= limit and not self._has_heading(first, count):
+            return count
+        high = bisect_right(self.tokens, min(first + limit, count))
+        for fill, least in ((limit // 4, _HEADING), (limit // 2, _LINE), (1, _LINE)):
+            window = self.ranks[bisect_left(self.tokens, first + fill) : high]
+            best = max(window, default=0)
+            if best >= least:
+                return self.tokens[high - 1 - window[::-1].index(best)]
+        return self._between_words(first, first + limit) if first + limit < count else count
+
+    def _has_heading(self, first: int, count: int) -> bool:
+        inside = slice(bisect_left(self.tokens, first + 1), bisect_left(self.tokens, count))
+        return max(self.ranks[inside], default=0) >= _HEADING
+
+    def _between_words(self, first: int, behind: int) -> int:
+        """Return the last token up to `behind` that begins a word; `behind` where the words are too long."""
+        last_words = range(behind, (first + behind) // 2, -1)
+        token = next((token for token in last_words if self.text[self.starts[token] - 1].isspace()), behind)
+        return max(first + 1, bisect_left(self.starts, self.starts[token]))  # one character may be several tokens
+
+    def _first_from(self, low: int, behind: int) -> int:
+        """Return the first boundary from token `low`, at the latest `behind`."""
+        index = bisect_left(self.tokens, low)
+        return min(self.tokens[index], behind) if index < len(self.tokens) else behind
 
 
-def _has_heading(first: int, count: int, at_token: np.ndarray, ranks: np.ndarray) -> bool:
-    low, high = np.searchsorted(at_token, (first + 1, count), "left")
-    return bool((ranks[low:high] >= _HEADING).any())
+def _inside_word(text: str, position: int) -> bool:
+    return 0 < position < len(text) and text[position - 1].isalnum() and text[position].isalnum()
 
 
 def _boundaries(content: Loaded) -> tuple[np.ndarray, np.ndarray]:
     """Return the characters where a chunk may begin, in order, and the rank of each."""
-    matches = list(_BOUNDARY.finditer(content.text))
-    positions = np.fromiter((match.end() for match in matches), dtype=np.int64, count=len(matches))
-    ranks = np.fromiter((_rank(match[0]) for match in matches), dtype=np.int64, count=len(matches))
+    gaps = [(match.end(), _PARAGRAPH if match[1] else _LINE) for match in _LINE_END.finditer(content.text)]
+    gaps += [(match.end(), _SENTENCE) for match in _SENTENCE_END.finditer(content.text)]
+    positions, ranks = np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2).T
     for start, end in content.blocks:
         inside = slice(*np.searchsorted(positions, (start + 1, end)))
         ranks[inside] = np.where(ranks[inside] == _SENTENCE, 0, _LINE)
@@ -215,11 +252,6 @@ def _boundaries(content: Loaded) -> tuple[np.ndarray, np.ndarray]:
     extra = [(edge, _BLOCK) for span in content.blocks for edge in span]
     extra += [(heading.start, _HEADING) for heading in content.headings if heading.start]
     return _merged(positions, ranks, extra)
-
-
-def _rank(gap: str) -> int:
-    lines = gap.count("\n")
-    return _PARAGRAPH if lines > 1 else _LINE if lines else _SENTENCE
 
 
 def _behind_heading(headings: Sequence[Heading], positions: np.ndarray) -> np.ndarray:
@@ -231,9 +263,7 @@ def _behind_heading(headings: Sequence[Heading], positions: np.ndarray) -> np.nd
     return marks
 
 
-def _merged(
-    positions: np.ndarray, ranks: np.ndarray, extra: list[tuple[int, int]]
-) -> tuple[np.ndarray, np.ndarray]:
+def _merged(positions: np.ndarray, ranks: np.ndarray, extra: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     """Add boundaries; where two fall together the higher rank holds, and rank 0 is no boundary."""
     if extra:
         positions = np.concatenate([positions, np.array([position for position, _ in extra], dtype=np.int64)])
@@ -246,9 +276,8 @@ def _merged(
     return positions[keep], ranks[keep]
 
 
-def _segments(text: str, boundaries: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, int]]:
+def _segments(text: str, positions: np.ndarray, ranks: np.ndarray) -> Iterator[tuple[int, int]]:
     """Cut a long text where a chunk may end anyway: at the last best boundary of each stretch."""
-    positions, ranks = boundaries
     begin = 0
     while len(text) - begin > _SEGMENT:
         low, high = np.searchsorted(positions, (begin + _SEGMENT // 2, begin + _SEGMENT))

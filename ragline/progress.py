@@ -9,9 +9,10 @@ recognises the lines and redraws one line instead. So progress is a line format:
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 _log = logging.getLogger(__name__)
 
@@ -52,3 +53,11 @@ def progress(name: str, *, total: int | None = None, unit: str = "items") -> Ite
     step = Step(name, total, unit)
     yield step
     step.log()
+
+
+@contextmanager
+def timed(metadata: MutableMapping[str, Any]) -> Iterator[None]:
+    """Note in an artifact's metadata how many seconds the block took, for the run's report."""
+    begun = time.monotonic()
+    yield
+    metadata["seconds"] = round(time.monotonic() - begun, 3)

@@ -19,9 +19,13 @@ from typing import Any, Self
 from ragline import __version__, digests
 from ragline.errors import DamagedReleaseError, NewerFormatError, NoReleaseError, ObjectNotFoundError, SettingError
 from ragline.object_store import ObjectStore
+from ragline.tables import read_rows
 
 FORMAT = 1
 """Schema version of manifests and pointers; a newer one is refused."""
+
+DOCUMENTS, CHUNKS, VECTORS, LEXICAL = "documents.parquet", "chunks.arrow", "chroma", "lexical"
+"""What a release holds: the documents without their text, the chunks, the two indexes."""
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -139,6 +143,13 @@ class Index:
         keys = [info.key for info in self.store.list(f"{self._prefix}releases/") if info.key.endswith("/manifest.json")]
         manifests = [Manifest.from_json(self.store.read(key), self._where(key)) for key in keys]
         yield from sorted(manifests, key=lambda manifest: manifest.created)
+
+    def documents(self, manifest: Manifest) -> dict[str, str]:
+        """Return the digest of each document of a release, by document id."""
+        with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
+            path = Path(folder) / DOCUMENTS
+            self._fetch_file(manifest, DOCUMENTS, manifest.files[DOCUMENTS], path)
+            return {row["id"]: row["digest"] for row in read_rows(path)}
 
     def has(self, release: str) -> bool:
         """Tell whether a release is there, whole."""

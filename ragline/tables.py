@@ -6,7 +6,7 @@ of text, a reader holds one row group.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -91,7 +91,10 @@ class DocumentWriter(TableWriter):
                 "text": content.text,
                 "media_type": content.media_type,
                 "metadata": json.dumps(dict(content.metadata), ensure_ascii=False, sort_keys=True),
-                "headings": [asdict(heading) for heading in content.headings],
+                "headings": [
+                    {"start": heading.start, "level": heading.level, "title": heading.title}
+                    for heading in content.headings
+                ],
                 "blocks": [{"start": start, "end": end} for start, end in content.blocks],
                 "row": content.row,
             }
@@ -106,7 +109,7 @@ class ChunkWriter(TableWriter):
 
     def write(self, chunk: Chunk) -> None:
         """Add one chunk."""
-        self.write_row(asdict(chunk))
+        self.write_row({name: getattr(chunk, name) for name in CHUNKS.names})
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

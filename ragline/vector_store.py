@@ -66,6 +66,8 @@ class VectorStore:
             InputError: the filter is malformed.
         """
         count = min(limit, len(self))
+        if not count:
+            return {}
         try:
             found = self._collection.query(
                 query_embeddings=[vector],

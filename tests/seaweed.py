@@ -1,5 +1,6 @@
 """A real S3 server on this machine: SeaweedFS (`weed mini`), with made-up keys."""
 
+import io
 import socket
 import subprocess
 import sysconfig
@@ -36,6 +37,7 @@ class Seaweed:
     host: str
     process: subprocess.Popen[bytes]
     folder: Path
+    ports: dict[str, int]
 
     @classmethod
     def start(cls, folder: Path) -> Self:
@@ -51,7 +53,7 @@ class Seaweed:
             process = subprocess.Popen(
                 command, cwd=folder, env=keys | {"HOME": str(folder)}, stdout=log, stderr=subprocess.STDOUT
             )
-        server = cls(f"127.0.0.1:{ports['s3.port']}", process, folder)
+        server = cls(f"127.0.0.1:{ports['s3.port']}", process, folder, ports)
         server._wait()
         return server
 
@@ -78,7 +80,7 @@ class Seaweed:
         client, end = self.client(), time.monotonic() + _START_SECONDS
         while True:
             try:
-                client.put_object("ready", "ready", _Empty(), 0)
+                client.put_object("ready", "ready", io.BytesIO(), 0)
             except (MinioException, HTTPError) as exc:
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.stop()
@@ -89,24 +91,18 @@ class Seaweed:
                 return
 
     def stop(self) -> None:
-        """End the server."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """End the server at once: its data are not kept."""
+        self.process.kill()
+        self.process.wait()
+        for port in self.ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-class _Empty:
-    def read(self, _size: int = -1) -> bytes:
-        return b""
 
 
 def _free_ports(count: int) -> list[int]:

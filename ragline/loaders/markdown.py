@@ -86,15 +86,19 @@ def add_markdown(page: Page, text: str) -> None:
     """Add Markdown without front matter to a page."""
     position = searched = 0
     missing: set[str] = set()
+    prose: list[str] = []  # between two special parts; a comment does not end a paragraph
     while match := _SPECIAL.search(text, searched):
         end = _end(text, match, missing)
         if end < 0:
             searched = match.end()
             continue
-        _add_prose(page, text[position : match.start()])
-        _add_special(page, text[match.start() : end], match)
+        prose.append(text[position : match.start()])
+        if match["fence"] or match["tag"]:
+            _add_prose(page, "".join(prose))
+            prose.clear()
+            _add_special(page, text[match.start() : end], match)
         position = searched = end
-    _add_prose(page, text[position:])
+    _add_prose(page, "".join([*prose, text[position:]]))
 
 
 def _end(text: str, match: re.Match[str], missing: set[str]) -> int:
@@ -127,11 +131,13 @@ def _end_of_fence(text: str, start: int, fence: str, missing: set[str]) -> int:
 
 
 def _add_special(page: Page, source: str, match: re.Match[str]) -> None:
-    """Add a fenced block, or an HTML table or preformatted text; comments, scripts and styles are left out."""
+    """Add a fenced block, or an HTML table or preformatted text; scripts and styles are left out."""
     if match["fence"]:
         _add_fence(page, source, match)
-    elif match["tag"] and match["tag"].lower() in ("pre", "table"):
+    elif match["tag"].lower() == "pre":
         add_fragment(page, source)
+    elif match["tag"].lower() == "table":  # its cells are often written in Markdown
+        add_fragment(page, _INLINE.sub(lambda each: each[0] if each["tag"] else _reduce(each), source))
 
 
 def _add_fence(page: Page, source: str, match: re.Match[str]) -> None:

@@ -18,8 +18,11 @@ _LOCK = threading.Lock()  # pdfium keeps global state
 _EDGE = 3  # lines at the top and at the bottom of a page that may repeat
 _NUMBER = re.compile(r"\d{1,6}")
 _PAGE_OF = re.compile(r"(?:of|von|de|di|van|sur|/|из)\s*\d")
-_PAGE_WORD = re.compile(r"\b(?:page|pg|p|seite|s|página|pagina|pág|pag|strona|str|стр|sida|side)\b|页|頁|ページ|[-–—|/]", re.I)
-_HYPHEN = re.compile("(?<=\\w)(?:\ufffe|\x02)\r?\n?|(?<=[^\\W\\d_])[-\u2010]\r?\n(?=[^\\W\\d_A-Z])")
+_PAGE_WORD = re.compile(
+    r"\b(?:page|pg|p|seite|s|página|pagina|pág|pag|strona|str|стр|sida|side)\b|页|頁|ページ|[-–—|/]", re.IGNORECASE
+)
+_DIVISIONS = {0xFFFE: "-\n", 0x02: "-\n"}  # what pdfium puts for a hyphen and the line end behind it
+_HYPHEN = re.compile(r"(?<=(\w))[-\u2010]\r?\n(?=(\w))")
 _LONGEST_TITLE_LINE = 120
 _SIGNATURE = re.compile(rb"%PDF-\d")
 _UNTITLED = re.compile(r"untitled|microsoft word|powerpoint|\.(?:docx?|pptx?|tex|indd|qxd|pdf|dvi)\b", re.IGNORECASE)
@@ -66,7 +69,12 @@ def _text(document: pdfium.PdfDocument, index: int) -> str:
             text = text_page.get_text_range(errors="replace")
     except pdfium.PdfiumError:
         return ""
-    return tidy(clean(_HYPHEN.sub("", text))).strip()
+    return tidy(clean(_HYPHEN.sub(_joined, text.translate(_DIVISIONS)))).strip()
+
+
+def _joined(match: re.Match[str]) -> str:
+    """Return what stands between the halves of a word: a hyphen only where it belongs to the word itself."""
+    return "" if match[1].isalpha() and match[2].islower() else "-"
 
 
 def _outline(document: pdfium.PdfDocument) -> list[tuple[int, int, str]]:

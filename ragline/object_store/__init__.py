@@ -41,16 +41,21 @@ def open_documents(uri: str) -> ObjectStore:
         SettingError: as `open_store`.
         StoreError: as `ObjectStore.check`.
     """
-    store = open_store(uri)
-    if _scheme(uri) == "s3":
-        bucket, prefix = _bucket_and_prefix(uri)
-        parent, _, name = prefix.rpartition("/")
-        container = _s3(bucket, parent, only=name)
-    else:
-        folder = _folder(uri).resolve()
-        name, container = folder.name, LocalStore(folder.parent, only=folder.name)
-    if name and container.exists(name):
-        store = container
+    if _scheme(uri) != "s3":
+        return _documents_in_folder(_folder(uri))
+    bucket, prefix = _bucket_and_prefix(uri)
+    store = _s3(bucket, prefix)
+    store.check()
+    parent, _, name = prefix.rpartition("/")
+    container = _s3(bucket, parent, only=name)
+    return container if name and container.exists(name) else store
+
+
+def _documents_in_folder(path: Path) -> ObjectStore:
+    real = path.resolve()
+    if real.is_file():
+        return LocalStore(real.parent, only=real.name)
+    store = LocalStore(path)
     store.check()
     return store
 

@@ -97,7 +97,10 @@ class LocalStore:
     def read(self, key: str) -> bytes:
         """Return the file's bytes."""
         with self._open(key) as file:
-            return file.read()
+            try:
+                return file.read()
+            except OSError as exc:
+                raise ObjectUnreadableError(f"{key!r} cannot be read: {exc.strerror}") from exc
 
     def write(self, key: str, data: bytes) -> None:
         """Write the file beside its place, and move it there."""

@@ -24,6 +24,8 @@ from urllib3.exceptions import (
 
 _log = logging.getLogger(__name__)
 
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
 _BUSY = {429, 500, 502, 503, 504}
 _DAMAGED_ON_THE_WAY = (b"BadDigest", b"IncompleteBody", b"RequestTimeout", b"XAmzContentSHA256Mismatch")
 
@@ -47,7 +49,7 @@ class Patience:
     def renew(self) -> None:
         """Start anew, because there was progress."""
         self._end = time.monotonic() + self._seconds
-        self._delay = 0.1
+        self._delay = _FIRST_DELAY
 
     def wait(self) -> bool:
         """Sleep until the next attempt is due; return False at once if that would be too late."""
@@ -55,7 +57,7 @@ class Patience:
         if time.monotonic() + delay > self._end:
             return False
         time.sleep(delay)
-        self._delay = min(2 * self._delay, 5.0)
+        self._delay = min(2 * self._delay, _LONGEST_DELAY)
         return True
 
 

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 import certifi
 import minio
-from minio.error import S3Error
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
@@ -25,7 +24,7 @@ from ragline.object_store.objects import (
     temporary_name,
 )
 from ragline.object_store.patient_http import Patience, PatientPool, is_transient
-from ragline.object_store.s3_errors import FAILURES, store_error
+from ragline.object_store.s3_errors import FAILURES, UploadGoneError, store_error
 from ragline.settings import S3Settings
 
 _log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ _log = logging.getLogger(__name__)
 PART_BYTES = 16 << 20
 """Larger objects are sent in parts; one part is held in memory."""
 _MOST_PARTS = 10_000
+_ATTEMPTS = 3
 
 # A person waits for the answer of check(): give up on a silent or absent server within seconds.
 _CHECK_FAULT_SECONDS = 3.0
@@ -127,44 +127,42 @@ class S3Store:
             self._client.remove_object(self._bucket, self._prefix + key)
 
     def _put(self, key: str, stream: BinaryIO, size: int) -> None:
-        """Send `stream`; memory holds one part."""
+        """Send `stream` until the server has what was sent; memory holds one part."""
         check_key(key)
         part = max(PART_BYTES, -(-size // _MOST_PARTS))
         stream.seek(0)
         expected = _etag(iter(lambda: stream.read(BLOCK_BYTES), b""), size, part)
-        stream.seek(0)
+        # Some servers do not look at the checksum of the request, and store what was damaged on the way.
+        for _ in range(_ATTEMPTS):
+            stream.seek(0)
+            etag = self._send(key, stream, size, part)
+            if etag == expected or self._stored_etag(key, size, part) == expected:
+                return
+            _log.warning("%r in %s is not what was sent; sending it again", key, self.uri)
+        raise IntegrityError(
+            f"{key!r} in {self.uri} is not what was sent ({size} bytes), {_ATTEMPTS} times: "
+            f"look for a second writer, or a fault between here and {self._settings.url}"
+        )
+
+    def _send(self, key: str, stream: BinaryIO, size: int, part: int) -> str | None:
+        """Send `stream` once; return the ETag of what the server made of it, None if it did not tell."""
+        name = self._prefix + key
         try:
             with self._errors("write", key):
-                etag = self._send(self._prefix + key, stream, size, part)
+                # One part at a time: those who hurry upload several objects at once.
+                put = self._client.put_object(self._bucket, name, stream, size, part_size=part, num_parallel_uploads=1)
+        except UploadGoneError:
+            return None  # the answer that completed it was lost; its repetition found nothing more to complete
         except OSError as exc:  # from the SDK: the stream ended early
             raise IntegrityError(f"what was to be written to {key!r} in {self.uri} changed meanwhile: {exc}") from exc
-        if etag != expected:
-            self._compare(key, size, part, expected)
+        return put.etag
 
-    def _send(self, name: str, stream: BinaryIO, size: int, part: int) -> str | None:
+    def _stored_etag(self, key: str, size: int, part: int) -> str:
+        """Read the object back, and return what its ETag should be: with some encryptions it is no checksum."""
         try:
-            # One part at a time: those who hurry upload several objects at once.
-            return self._client.put_object(
-                self._bucket, name, stream, size, part_size=part, num_parallel_uploads=1
-            ).etag
-        except S3Error as exc:
-            # The answer to the last request was lost, and its repetition found the upload completed.
-            if exc.code != "NoSuchUpload":
-                raise
-            return self._client.stat_object(self._bucket, name).etag
-
-    def _compare(self, key: str, size: int, part: int, expected: str) -> None:
-        """Read the object back: with some encryptions its ETag is no checksum."""
-        _log.debug("the ETag of %r in %s is not its MD5: reading it back", key, self.uri)
-        try:
-            found = _etag(self._blocks(key), size, part)
+            return _etag(self._blocks(key), size, part)
         except ObjectNotFoundError:
-            found = ""
-        if found != expected:
-            raise IntegrityError(
-                f"{key!r} in {self.uri} is not what was sent ({size} bytes): write it again, "
-                f"and look for a second writer or a fault of {self._settings.url}"
-            )
+            return ""
 
     def _blocks(self, key: str) -> Iterator[bytes]:
         """Yield the object's bytes; after a fault on the way, go on where it stopped."""

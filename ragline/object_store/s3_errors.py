@@ -21,6 +21,11 @@ from ragline.settings import S3Settings
 FAILURES = (MinioException, HTTPError, ParseError, ValueError)
 """What the SDK raises; ValueError for names that it does not accept."""
 
+
+class UploadGoneError(StoreError):
+    """The upload in parts is completed, or was given up."""
+
+
 _SETTINGS = "check AWS_ENDPOINT_URL, S3_ENDPOINT and S3_USE_HTTPS"
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 
@@ -33,6 +38,7 @@ _BY_CODE: dict[str, tuple[type[StoreError], str]] = {
     "AccessDenied": (CredentialsError, "the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY give no permission"),
     "NoSuchBucket": (BucketError, "the bucket does not exist: make it, or correct the URI"),
     "NoSuchKey": (ObjectNotFoundError, "there is no such object"),
+    "NoSuchUpload": (UploadGoneError, "the upload has ended: start it again"),
     "PreconditionFailed": (ObjectUnreadableError, "it was replaced while it was read"),
     "InvalidObjectState": (ObjectUnreadableError, "it is archived: restore it first"),
     "RequestTimeTooSkewed": (StoreError, "the clocks of this machine and of the server differ: set them"),
@@ -51,13 +57,13 @@ def store_error(exc: Exception, failed: str, settings: S3Settings, key: str | No
         settings: to name the server.
         key: the object concerned, None if it is the whole store.
     """
-    kind, reason = _explain(exc, settings.url)
+    kind, reason = _explain(exc)
     if key is not None and failed.startswith("cannot read") and getattr(exc, "code", "") == "AccessDenied":
         kind = ObjectUnreadableError  # others may be readable: listing was allowed
     return kind(f"{failed} at {settings.url}: {reason}")
 
 
-def _explain(exc: Exception, url: str) -> tuple[type[StoreError], str]:
+def _explain(exc: Exception) -> tuple[type[StoreError], str]:
     if isinstance(exc, S3Error):
         return _explain_answer(exc)
     if isinstance(exc, ServerError):

@@ -44,7 +44,8 @@ def test_directives_leave_their_content() -> None:
         ".. note::\n\n   Beware of\n   this.\n\n   .. code:: bash\n      :linenos:\n\n      ls -l\n\n"
         ".. a comment\n   over lines\n\n.. image:: x.png\n   :alt: no\n\n"
         ".. tabs::\n\n   .. tab:: Linux\n\n      Use apt.\n\n"
-        ".. versionadded:: 1.2 Now faster.\n\n.. py:function:: run(x)\n   :noindex:\n\n   Runs it.\n\n.. include:: other.txt\n\n"
+        ".. versionadded:: 1.2 Now faster.\n\n.. py:function:: run(x)\n   :noindex:\n\n   Runs it.\n\n"
+        ".. include:: other.txt\n\n"
         ".. admonition:: Title here\n\n   Text.\n"
     )
     assert text_of(source) == (
@@ -69,7 +70,7 @@ def test_literal_blocks_and_doctests_are_code() -> None:
         "+-----+-------+\n| Key | Value |\n+=====+=======+\n| a   | ``1`` |\n|     | more  |\n+-----+-------+\n",
         "===  =======\nKey  Value\n===  =======\na    ``1``\n     more\n===  =======\n",
         ".. list-table::\n   :header-rows: 1\n\n   * - Key\n     - Value\n   * - a\n     - ``1``\n       more\n",
-        ".. list-table::\n   :header-rows: 1\n\n   -  -  Key\n      -  Value\n   -  -  a\n      -  ``1``\n         more\n",
+        ".. list-table::\n   :widths: 1 2\n\n   -  -  Key\n      -  Value\n   -  -  a\n      -  ``1``\n         more\n",
     ],
     ids=["grid", "simple", "list", "list with dashes"],
 )

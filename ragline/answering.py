@@ -1,0 +1,171 @@
+"""Answers without a language model: the best sentences of the best passages, quoted and cited.
+
+Each passage is cut into windows of whole sentences; windows are ranked by their cosine to the question,
+the share of the question's words they hold, and the rank of their passage. The best window of each of the
+best passages is quoted, so every word of an answer stands in a document.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ragline.calibration import PASSAGES, Calibration, Relevance
+from ragline.chunking import PATH
+from ragline.embedding.embedder import Embedder
+from ragline.errors import QuestionError
+from ragline.retrieval import Passage, Retriever
+from ragline.vector_store import Where
+
+LONGEST_QUESTION = 10_000
+"""Characters; a longer one is a document, and is refused."""
+
+_WINDOW = 320
+_QUOTES = 3
+_CITATIONS = 5
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=\S)|\n\s*\n|\n(?=\s*(?:[-*|#]|\d+[.)] ))|(?<=[。！？])")
+_NOTHING = "Nothing in the documents answers this question."
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a quote stands.
+
+    Attributes:
+        number: from 1, as in the answer.
+        source: the document's id.
+        section: heading path, the document's title first.
+        quote: literal text of the document.
+        score: how well the quote fits the question; comparable within one answer.
+    """
+
+    number: int
+    source: str
+    section: str
+    quote: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question came to.
+
+    Attributes:
+        found: whether anything relevant is in the documents.
+        answer: quotes with the numbers of their citations; a plain sentence when nothing was found.
+        citations: best first; empty when nothing was found.
+        release: that answered.
+    """
+
+    found: bool
+    answer: str
+    citations: tuple[Citation, ...]
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    passage: int
+    text: str
+    score: float
+
+
+class Answerer:
+    """Answers questions from one release.
+
+    Example:
+        >>> Answerer(retriever, embedder, calibration, release).ask("How do I ...?")  # doctest: +SKIP
+    """
+
+    def __init__(self, retriever: Retriever, embedder: Embedder, calibration: Calibration, release: str) -> None:
+        self._retriever = retriever
+        self._embedder = embedder
+        self._calibration = calibration
+        self._release = release
+        self._relevance = Relevance(retriever.lexical)
+
+    def ask(self, question: str, *, where: Where | None = None) -> Answer:
+        """Return an answer with its citations, or that nothing was found.
+
+        Args:
+            question: in a person's words, at most `LONGEST_QUESTION` characters.
+            where: filter over the chunks' metadata, in Chroma's language.
+
+        Raises:
+            QuestionError: the question is empty or too long.
+            InputError: the filter is malformed.
+        """
+        question = check_question(question)
+        vector = self._embedder.embed([question])[0]
+        passages = self._retriever.search(question, vector, PASSAGES, where=where)
+        if not passages or self._relevance.of(question, passages) < self._calibration.threshold:
+            return Answer(False, _NOTHING, (), self._release)
+        return self._answer(passages, self._windows(question, vector, passages))
+
+    def _windows(self, question: str, vector: np.ndarray, passages: Sequence[Passage]) -> list[_Window]:
+        """Return the best window of each passage, best first."""
+        weights = self._relevance.weights(question)
+        texts = [(number, text) for number, passage in enumerate(passages) for text in windows(passage.text)]
+        framed = [f"{_path(passages[number])}\n{text}" for number, text in texts]
+        similarities = self._embedder.embed(framed) @ vector
+        highest = max(passage.score for passage in passages) or 1.0
+        best: dict[int, _Window] = {}
+        for (number, text), frame, similarity in zip(texts, framed, similarities, strict=True):
+            rank = 0.3 * passages[number].score / highest
+            score = float(similarity) + 0.5 * self._relevance.coverage(weights, frame) + rank
+            if number not in best or score > best[number].score:
+                best[number] = _Window(number, text, score)
+        return sorted(best.values(), key=lambda window: -window.score)
+
+    def _answer(self, passages: Sequence[Passage], best: Sequence[_Window]) -> Answer:
+        citations = tuple(
+            Citation(number, passages[w.passage].source, _path(passages[w.passage]), w.text, round(w.score, 4))
+            for number, w in enumerate(best[:_CITATIONS], start=1)
+        )
+        answer = "\n\n".join(f"{citation.quote} [{citation.number}]" for citation in citations[:_QUOTES])
+        return Answer(True, answer, citations, self._release)
+
+
+def check_question(question: str) -> str:
+    """Return the question without the white space around it.
+
+    Raises:
+        QuestionError: it is empty or too long.
+    """
+    question = question.replace("\0", " ").strip()
+    if not question:
+        raise QuestionError("the question is empty; ask something, as in: ragline ask 'How do I start?'")
+    if len(question) > LONGEST_QUESTION:
+        raise QuestionError(f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,} are taken")
+    return question
+
+
+def windows(text: str, longest: int = _WINDOW) -> Iterator[str]:
+    """Yield the runs of whole sentences of at most `longest` characters, one for each sentence it can begin with.
+
+    A single longer sentence (a line of code, a table row) is a window of its own.
+    """
+    spans = list(_sentences(text))
+    for index, (start, end) in enumerate(spans):
+        last = index
+        while last + 1 < len(spans) and spans[last + 1][1] - start <= longest:
+            last += 1
+            end = spans[last][1]
+        yield text[start:end]
+        if last == len(spans) - 1:
+            return
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    position = 0
+    for match in _SENTENCE.finditer(text):
+        if text[position : match.start()].strip():
+            yield position, match.start()
+            position = match.end()
+    if text[position:].strip():
+        yield position, len(text.rstrip())
+
+
+def _path(passage: Passage) -> str:
+    return PATH.join(part for part in (passage.title, passage.section) if part)

@@ -1,0 +1,78 @@
+"""Fixtures that many tests share: data beside the checkout, a real S3 server, a store of either kind."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ragline.object_store import ObjectStore, open_store
+from ragline.settings import VARIABLES
+from tests.seaweed import Seaweed
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the developer's own settings and keys from every test."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable.name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data beside the checkout; the test is skipped where they are not."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("needs the data folder ../shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A running S3 server, shared by all tests; started by the first one that asks."""
+    with Seaweed.start(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket on a running server, which the environment points to."""
+
+    name: str
+    server: Seaweed
+
+    @property
+    def uri(self) -> str:
+        """The bucket's URI."""
+        return f"s3://{self.name}"
+
+
+@pytest.fixture
+def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A fresh bucket; the environment holds its endpoint and keys, and little patience."""
+    bucket = Bucket(f"test-{next(_numbers)}", seaweed)
+    seaweed.make_bucket(bucket.name)
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGLINE_STORE_RETRY_SECONDS", "5")
+    return bucket
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of an empty store: the test runs once on a folder, once on S3."""
+    if request.param == "folder":
+        folder = tmp_path / "store"
+        folder.mkdir()
+        return str(folder)
+    bucket: Bucket = request.getfixturevalue("s3")
+    return f"{bucket.uri}/some/prefix"
+
+
+@pytest.fixture
+def store(store_uri: str) -> ObjectStore:
+    """An empty store, of either kind."""
+    return open_store(store_uri)
