@@ -9,7 +9,7 @@ IMAGE ?= $$(.venv/bin/python -c 'from ragline.images import reference; print(ref
 
 # With documents of your own and no question, ask something that any corpus can answer.
 ifeq ($(origin DOCS),file)
-QUESTION ?= How do I take back a bad release?
+QUESTION ?= What happens to a file that cannot be read?
 else
 QUESTION ?= What is this about?
 endif

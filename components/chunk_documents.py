@@ -35,5 +35,5 @@ def chunk_documents(
 
     with timed(chunks.metadata):
         made = run(Path(documents.path), Path(chunks.path), embedder=embedder, size=chunk_size, overlap=chunk_overlap)
-    chunks.metadata["chunks"] = made.chunks
+    chunks.metadata["model_digest"] = made.model_digest  # kfp.local mixes up a step's outputs inside a loop
     return (made.digest, made.model_digest)

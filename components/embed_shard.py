@@ -12,19 +12,17 @@ def embed_shard(
     embedded: dsl.Output[dsl.Artifact],
     store_uri: str,
     embedder: str,
-    model_digest: str,
     chunk_size: int,
     chunk_overlap: int,
 ) -> int:
     """Embed what is missing in one shard, and return how many texts that were.
 
     Args:
-        chunks: all chunks.
+        chunks: all chunks; another model than the one that cut them is refused.
         shard: name of the shard, from the plan.
         embedded: empty; carries how long it took.
         store_uri: object store of the vectors.
         embedder: model folder, hub id, or the embedded default's name.
-        model_digest: the model's digest; another model is refused.
         chunk_size: as the chunks were cut.
         chunk_overlap: as the chunks were cut.
     """
@@ -39,7 +37,7 @@ def embed_shard(
             shard,
             store_uri=store_uri,
             embedder=embedder,
-            model_digest=model_digest,
+            model_digest=chunks.metadata["model_digest"],
             size=chunk_size,
             overlap=chunk_overlap,
         )

@@ -3,7 +3,7 @@
 #
 #     PATH=.venv/bin:$PATH DOCS=folder QUESTION="..." sh examples/demo.sh
 set -eu
-: "${DOCS:=docs}" "${QUESTION:=How do I take back a bad release?}"
+: "${DOCS:=docs}" "${QUESTION:=What happens to a file that cannot be read?}"
 store=build/demo
 
 printf '$ ragline index "%s" --store %s\n' "$DOCS" "$store"

@@ -75,7 +75,6 @@ def reindex(
             shard=shard,
             store_uri=store_uri,
             embedder=embedder,
-            model_digest=model_digest,
             chunk_size=chunk_size,
             chunk_overlap=chunk_overlap,
         )

@@ -1,0 +1,68 @@
+"""The command line. One module per verb; nothing heavy is imported before a verb needs it."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ragline import __version__
+from ragline.cli import ask, evaluate, index, releases
+from ragline.errors import RaglineError
+from ragline.settings import Settings
+
+_DESCRIPTION = """\
+Turn a folder or bucket of documents into answers with citations.
+
+  ragline index docs                  read, chunk, embed and publish the documents
+  ragline ask "How do I start?"       quote the passages that answer, with their sources
+  ragline releases                    what has been published, and what is current
+  ragline eval --questions FILE       how well questions are answered
+
+Where releases are kept is --store or RAGLINE_STORE: a folder, or s3://bucket/prefix with the keys in
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+Exit status: 0 done, 1 a step or a check failed, 2 wrong input (nothing was changed), 130 interrupted.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="ragline", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"ragline {__version__}")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for verb in (index, ask, releases, evaluate):
+        sub = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__)
+        verb.add_arguments(sub)
+        sub.add_argument("--store", default=None, metavar="URI", help="object store (default: RAGLINE_STORE or .ragline)")
+        sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        sub.set_defaults(run=verb.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        arguments.store = arguments.store if arguments.store is not None else Settings.from_environment().store
+        result: int = arguments.run(arguments)
+    except RaglineError as exc:
+        return _fail(exc, as_json=arguments.json)
+    except KeyboardInterrupt:
+        print("interrupted; what was live before is live now", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has seen enough, as in `| head`
+        return 0
+    return result
+
+
+def _fail(error: RaglineError, *, as_json: bool) -> int:
+    message = str(error).encode("utf-8", "backslashreplace").decode()
+    if as_json:
+        value: dict[str, Any] = {"error": type(error).__name__, "message": message}
+        print(json.dumps(value))
+    print(f"ragline: {message}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,56 @@
+"""Open the current release of an index for questions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ragline.answering import Answerer
+from ragline.calibration import Calibration
+from ragline.embedding.embedder import Embedder
+from ragline.errors import ModelError
+from ragline.object_store import open_store
+from ragline.release import Index, Manifest
+from ragline.retrieval import Retriever
+from ragline.settings import Settings
+
+
+def find_release(store_uri: str, name: str, release: str = "") -> tuple[Index, Manifest]:
+    """Return an index and the manifest of a release, the current one if none is named.
+
+    Raises:
+        StoreError: the store cannot be used.
+        ReleaseError: there is no such release, or it cannot be read.
+    """
+    store = open_store(store_uri)
+    store.check()
+    index = Index(store, name)
+    return index, index.manifest(release) if release else index.current()
+
+
+def open_embedder(manifest: Manifest) -> Embedder:
+    """Return the embedder that made a release.
+
+    Raises:
+        ModelError: the model of that name is another one now; vector spaces are never mixed.
+    """
+    embedder = Embedder.named(manifest.embedder)
+    if embedder.model.digest != manifest.digests["model"]:
+        raise ModelError(
+            f"embedder {manifest.embedder!r} is not the model that made release {manifest.release} "
+            f"(digest {embedder.model.digest[:12]}, not {manifest.digests['model'][:12]}); index the documents again"
+        )
+    return embedder
+
+
+@contextmanager
+def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[Answerer]:
+    """Open a release for questions; its files are copied to the cache and verified once.
+
+    Raises:
+        StoreError: the store cannot be used.
+        ReleaseError: there is no such release, or it is damaged.
+        ModelError: its embedder is not here.
+    """
+    index, manifest = find_release(store_uri, name, release)
+    embedder = open_embedder(manifest)
+    with Retriever(index.fetch(manifest, Settings.from_environment().cache)) as retriever:
+        yield Answerer(retriever, embedder, Calibration.of(dict(manifest.calibration)), manifest.release)
