@@ -89,7 +89,7 @@ class _Stripper(HTMLParser):
         self.parts: list[str] = []
         self._silent = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the name of the base class
         self._silent += tag in ("script", "style")
 
     def handle_endtag(self, tag: str) -> None:

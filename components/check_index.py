@@ -6,7 +6,7 @@ from ragline.images import reference
 
 
 @dsl.component(base_image=reference("local"), packages_to_install=[], install_kfp_package=False)
-def check_index(index: dsl.Input[dsl.Artifact], checks: dsl.Output[dsl.Artifact], embedder: str):
+def check_index(index: dsl.Input[dsl.Artifact], checks: dsl.Output[dsl.Artifact], embedder: str) -> None:
     """Check counts, vectors and recall, and calibrate what counts as relevant; fails if the index is not sound.
 
     Args:

@@ -14,7 +14,7 @@ def chunk_documents(
     embedder: str,
     chunk_size: int = 200,
     chunk_overlap: int = 0,
-) -> NamedTuple("Outputs", [("digest", str), ("model_digest", str)]):
+) -> NamedTuple("Outputs", [("digest", str), ("model_digest", str)]):  # type: ignore[valid-type]  # the form that kfp reads
     """Cut documents into chunks that the embedder takes whole.
 
     Args:

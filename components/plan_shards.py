@@ -14,7 +14,7 @@ def plan_shards(
     name: str,
     model_digest: str,
     shards: int = 0,
-) -> list:
+) -> list:  # type: ignore[type-arg]  # the type that kfp knows
     """Compare the documents with the current release, and return the names of the shards to embed.
 
     Args:

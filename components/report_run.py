@@ -19,7 +19,7 @@ def report_run(
     name: str,
     run: str,
     release: str,
-    embedded: list,
+    embedded: list,  # type: ignore[type-arg]  # the type that kfp knows
 ) -> str:
     """Write the run's report, keep it in the store, and return its summary as JSON.
 

@@ -14,7 +14,7 @@ def snapshot_documents(
     unreadable: dsl.Output[dsl.Artifact],
     text_field: str = "",
     max_file_megabytes: float = 64.0,
-) -> NamedTuple("Outputs", [("digest", str)]):
+) -> NamedTuple("Outputs", [("digest", str)]):  # type: ignore[valid-type]  # the form that kfp reads
     """Read all documents of a folder or bucket, and name every file that cannot be read.
 
     Args:

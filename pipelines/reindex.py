@@ -118,4 +118,5 @@ def reindex(
     )
     for task in (snapshot, plan, build, publish, report):
         _external(task, s3_secret)
-    return report.outputs["Output"]
+    summary: str = report.outputs["Output"]
+    return summary

@@ -44,9 +44,11 @@ class Client:
         Args:
             on_line: is told every line that the steps log, for progress.
         """
-        self._on_line = on_line or (lambda line: None)
+        self._on_line = on_line or _ignore
 
-    def reindex(self, documents_uri: str, *, store_uri: str, name: str = "default", **parameters: Any) -> dict[str, Any]:
+    def reindex(
+        self, documents_uri: str, *, store_uri: str, name: str = "default", **parameters: Any
+    ) -> dict[str, Any]:
         """Index documents, publish them as the current release, and return the run's summary.
 
         Args:
@@ -96,6 +98,10 @@ class Client:
                 raise _failure(pipeline, str(exc), output) from exc
 
 
+def _ignore(_line: str) -> None:
+    """Show no progress."""
+
+
 def compiled_pipelines() -> list[str]:
     """Return the names of the pipelines that this package holds."""
     return sorted(Path(entry.name).stem for entry in (files("ragline") / "compiled").iterdir())
@@ -138,12 +144,16 @@ def _quiet() -> Iterator[None]:
 
 def _absolute(uri: str) -> str:
     """Make a local path independent of the folder that a step runs in."""
-    return uri if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or not uri.strip() else str(Path(uri).expanduser().absolute())
+    return (
+        uri if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or not uri.strip() else str(Path(uri).expanduser().absolute())
+    )
 
 
 def _check_documents(uri: str) -> None:
     if next(iter(open_documents(uri).list()), None) is None:
-        raise DocumentsError(f"documents {uri!r}: there is no file in it; name a folder, an S3 prefix or a file with documents")
+        raise DocumentsError(
+            f"documents {uri!r}: there is no file in it; name a folder, an S3 prefix or a file with documents"
+        )
 
 
 def _failure(pipeline: str, message: str, output: _Lines) -> RaglineError:
@@ -154,4 +164,6 @@ def _failure(pipeline: str, message: str, output: _Lines) -> RaglineError:
     step = _FAILED.search(message)
     where = f"step {step['step']}" if step else "a step"
     lines = "\n".join(line for line in output.tail if line.strip())
-    return PipelineError(f"pipeline {pipeline}: {where} failed; the current release serves on. Its last lines:\n{lines}")
+    return PipelineError(
+        f"pipeline {pipeline}: {where} failed; the current release serves on. Its last lines:\n{lines}"
+    )

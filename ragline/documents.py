@@ -17,12 +17,11 @@ class Heading:
 class Loaded:
     """What a loader makes of one document (a file, or one row of a JSON Lines file).
 
-    Markup that stays readable (Markdown, reStructuredText, plain text) is kept as it is, so that
-    offsets are offsets into the decoded source; HTML, PDF and DOCX become text with Markdown-like
-    tables and code.
+    All markup becomes one dialect: `## heading`, fenced code, tables of `|` rows, `- ` items. Link targets,
+    emphasis and roles are reduced to their text. Offsets refer to `text`.
 
     Attributes:
-        text: the whole text, line ends as "\\n", without NUL characters or a byte-order mark.
+        text: the whole text, line ends as line feeds, without NUL characters or a byte-order mark.
         title: from front matter, `<title>`, the first heading, the row's title; "" if there is none.
         headings: in order of `start`.
         blocks: half-open character spans of code blocks and tables, in order, not overlapping;
@@ -47,7 +46,7 @@ class Document:
 
     Attributes:
         id: path below the documents URI; rows of a file are `path#row`. Unique in a snapshot.
-        digest: sha256 (hex) of the source's bytes (for a row: of the row's bytes).
+        digest: sha256 (hex) of the file's bytes; for a row, of its text, title and metadata.
         content: what the loader gave.
     """
 

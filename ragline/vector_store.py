@@ -78,7 +78,7 @@ class VectorStore:
         except (InvalidArgumentError, ValueError) as exc:
             raise InputError(f"filter {where!r}: {exc}; see docs/ask.md for the fields and operators") from exc
         rows, distances = (found["metadatas"] or [[]])[0], (found["distances"] or [[]])[0]
-        return {int(row["row"]): 1.0 - float(distance) for row, distance in zip(rows, distances, strict=True)}  # type: ignore[arg-type]
+        return {int(row["row"]): 1.0 - float(distance) for row, distance in zip(rows, distances, strict=True)}
 
     def rows(self, where: Where) -> set[int]:
         """Return the rows that a filter lets through."""
@@ -86,7 +86,7 @@ class VectorStore:
             found = self._collection.get(where=dict(where), include=["metadatas"])
         except (InvalidArgumentError, ValueError) as exc:
             raise InputError(f"filter {where!r}: {exc}; see docs/ask.md for the fields and operators") from exc
-        return {int(row["row"]) for row in found["metadatas"] or []}  # type: ignore[arg-type]
+        return {int(row["row"]) for row in found["metadatas"] or []}
 
     def stored(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the stored vectors of chunk ids; an id without one is left out.
@@ -115,7 +115,7 @@ def build_vector_store(
     """
     client = _client(folder)
     try:
-        collection = client.create_collection(COLLECTION, configuration={"hnsw": dict(HNSW)}, embedding_function=None)  # type: ignore[arg-type]
+        collection = client.create_collection(COLLECTION, configuration={"hnsw": dict(HNSW)}, embedding_function=None)
         for start in range(0, len(ids), BATCH):
             end = min(start + BATCH, len(ids))
             rows: list[Any] = [{**next(metadata), "row": row} for row in range(start, end)]

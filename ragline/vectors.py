@@ -11,6 +11,7 @@ it may hold, so a shard of a run reads only the parts that concern it.
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class Shard:
     def split(cls, count: int) -> "list[Shard]":
         """Return `count` shards of about equal size that cover all digests."""
         edges = [256 * index // count for index in range(count + 1)]
-        return [cls(first, last - 1) for first, last in zip(edges, edges[1:], strict=False)]
+        return [cls(first, last - 1) for first, last in pairwise(edges)]
 
     def __str__(self) -> str:
         return f"{self.first:02x}-{self.last:02x}"

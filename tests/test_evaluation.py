@@ -32,6 +32,7 @@ metrics = pytest.mark.parametrize("metric", [ndcg_at, mrr_at, recall_at], ids=la
 
 
 def lines(*rows: Any) -> str:
+    """Return JSON Lines."""
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
 
 
@@ -299,6 +300,7 @@ def test_a_file_without_questions_is_an_error(question_file: Callable[..., Path]
 
 
 def reply(answer: str, *sources: str) -> dict[str, Any]:
+    """Return an answer with citations of these sources."""
     return {"found": True, "answer": answer, "citations": [{"source": source} for source in sources]}
 
 
@@ -306,6 +308,7 @@ REFUSAL: Mapping[str, Any] = {"found": False, "answer": "", "citations": []}
 
 
 def source_hit(gold: Sequence[str], *sources: str) -> float | None:
+    """Return the share of hits for one question."""
     question = Question("1", "q", ("a",), tuple(gold))
     return score_questions([question], lambda _: reply("a", *sources))["source_hit@4"]
 

@@ -20,9 +20,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any variable, the store is a folder here and the cache one in the home folder."""
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/srv/someone")
     settings = Settings.from_environment()
-    assert (settings.store, settings.cache) == (".ragline", Path("/home/someone/.cache/ragline"))
+    assert (settings.store, settings.cache) == (".ragline", Path("/srv/someone/.cache/ragline"))
     assert settings.threads >= 1
 
 
@@ -30,8 +30,8 @@ def test_values_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each RAGLINE_ variable sets its field."""
     for name, value in {"STORE": "s3://bucket/prefix", "CACHE": "~/cache", "THREADS": " 3\n"}.items():
         monkeypatch.setenv(f"RAGLINE_{name}", value)
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert Settings.from_environment() == Settings("s3://bucket/prefix", Path("/home/someone/cache"), 3)
+    monkeypatch.setenv("HOME", "/srv/someone")
+    assert Settings.from_environment() == Settings("s3://bucket/prefix", Path("/srv/someone/cache"), 3)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "²"])

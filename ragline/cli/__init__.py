@@ -36,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     for verb in (index, ask, releases, evaluate):
         sub = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__)
         verb.add_arguments(sub)
-        sub.add_argument("--store", default=None, metavar="URI", help="object store (default: RAGLINE_STORE or .ragline)")
+        sub.add_argument(
+            "--store", default=None, metavar="URI", help="object store (default: RAGLINE_STORE or .ragline)"
+        )
         sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
         sub.set_defaults(run=verb.run)
     return top

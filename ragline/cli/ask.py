@@ -44,7 +44,7 @@ def _filter(text: str) -> dict[str, object] | None:
     try:
         value = json.loads(text)
     except ValueError as exc:
-        raise InputError(f"--filter {text!r} is not JSON ({exc}); write {{\"source\": \"file.md\"}}") from exc
+        raise InputError(f'--filter {text!r} is not JSON ({exc}); write {{"source": "file.md"}}') from exc
     if not isinstance(value, dict) or not value:
-        raise InputError(f"--filter {text!r} is not a JSON object; write {{\"source\": \"file.md\"}}")
+        raise InputError(f'--filter {text!r} is not a JSON object; write {{"source": "file.md"}}')
     return value

@@ -15,8 +15,12 @@ _DEPTH = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only this command takes."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--beir", type=Path, metavar="DIR", help="corpus.jsonl[.gz], queries.jsonl, qrels/: indexed first")
-    what.add_argument("--questions", type=Path, metavar="FILE", help="JSON Lines of questions, asked to the current release")
+    what.add_argument(
+        "--beir", type=Path, metavar="DIR", help="corpus.jsonl[.gz], queries.jsonl, qrels/: indexed first"
+    )
+    what.add_argument(
+        "--questions", type=Path, metavar="FILE", help="JSON Lines of questions, asked to the current release"
+    )
     parser.add_argument("--split", default="test", help="of the judgments in qrels/ (default: test)")
     parser.add_argument("--snapshot", default="", help="which gold_files count (default: the documents' folder name)")
     parser.add_argument("--name", default="", help="name of the index (default: default, or beir-DIR)")
@@ -24,15 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one object per mode, or one for the questions."""
-    if arguments.questions:
-        results = [_questions(arguments)]
-    else:
-        results = _beir(arguments)
+    results = [_questions(arguments)] if arguments.questions else _beir(arguments)
     for result in results:
         if arguments.json:
             print_json(result)
         else:
-            print("  ".join(f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}" for key, value in result.items()))
+            print(
+                "  ".join(
+                    f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
+                    for key, value in result.items()
+                )
+            )
     return 0
 
 

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chunk-size", type=int, default=200, metavar="TOKENS", help="default: %(default)s")
     parser.add_argument("--chunk-overlap", type=int, default=0, metavar="TOKENS", help="default: %(default)s")
     parser.add_argument("--text-field", default="", metavar="NAME", help="for JSON: the field that holds the text")
-    parser.add_argument("--max-file-megabytes", type=float, default=64.0, metavar="MB", help="larger files are reported")
+    parser.add_argument(
+        "--max-file-megabytes", type=float, default=64.0, metavar="MB", help="larger files are reported"
+    )
     parser.add_argument("--shards", type=int, default=0, help="parts embedded at once (default: the plan chooses)")
 
 

@@ -55,4 +55,5 @@ class TorchBackend:
         else:
             weight = mask.unsqueeze(-1).float()
             pooled = (hidden * weight).sum(1) / weight.sum(1)
-        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        vectors: np.ndarray = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        return vectors

@@ -41,7 +41,9 @@ def check_index(index: Path, checks: Path, *, embedder: str) -> None:
         recall = _recall(vectors, retriever.vectors)
         calibration = calibrate(retriever, Embedder.named(embedder))
     if recall < LEAST_RECALL:
-        raise GateError(f"recall@10 of the vector index is {recall:.3f}, at least {LEAST_RECALL} is needed; not published")
+        raise GateError(
+            f"recall@10 of the vector index is {recall:.3f}, at least {LEAST_RECALL} is needed; not published"
+        )
     _log.info("checks: %d chunks whole, recall@10 %.4f, relevant from %.3f", len(ids), recall, calibration.threshold)
     measures = {"checks": {"chunks": len(ids), "recall@10": round(recall, 4)}, "calibration": calibration.to_dict()}
     checks.write_text(json.dumps(measures), encoding="utf-8")
@@ -63,7 +65,9 @@ def _check_vectors(ids: list[str], vectors: np.ndarray, store: VectorStore) -> N
             if key not in stored or float(stored[key] @ vectors[row]) < 1 - 1e-5
         ]
         if wrong:
-            raise GateError(f"{len(wrong)} chunks have no or a wrong vector, {wrong[0]} first; not published, run it again")
+            raise GateError(
+                f"{len(wrong)} chunks have no or a wrong vector, {wrong[0]} first; not published, run it again"
+            )
 
 
 def _recall(vectors: np.ndarray, store: VectorStore) -> float:

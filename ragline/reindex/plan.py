@@ -87,10 +87,20 @@ def plan_reindex(
 def read_plan(path: Path) -> Plan:
     """Read what `plan_reindex` wrote."""
     value = json.loads(path.read_text(encoding="utf-8"))
-    changes = value.pop("changes")
-    changes["moved"] = [tuple(pair) for pair in changes["moved"]]
-    lists = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in changes.items()}
-    return Plan(**{**value, "shards": tuple(value["shards"]), "changes": Changes(**lists)})
+    changes = value["changes"]
+    return Plan(
+        previous=value["previous"],
+        changes=Changes(
+            added=tuple(changes["added"]),
+            changed=tuple(changes["changed"]),
+            moved=tuple((old, new) for old, new in changes["moved"]),
+            removed=tuple(changes["removed"]),
+            unchanged=changes["unchanged"],
+        ),
+        chunks=value["chunks"],
+        embed=value["embed"],
+        shards=tuple(value["shards"]),
+    )
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:

@@ -1,0 +1,40 @@
+"""Windows of sentences, and what questions are refused."""
+
+import pytest
+
+from ragline.answering import LONGEST_QUESTION, check_question, windows
+from ragline.calibration import unrelated_questions
+from ragline.errors import QuestionError
+
+
+def test_windows_are_runs_of_whole_sentences() -> None:
+    """One window for each sentence it can begin with, until the text's end is reached."""
+    text = "One is here. Two is there. Three is gone."
+    assert list(windows(text, longest=30)) == ["One is here. Two is there.", "Two is there. Three is gone."]
+    assert list(windows(text, longest=100)) == [text]
+
+
+def test_a_long_sentence_is_a_window_of_its_own() -> None:
+    """Nothing is cut inside a sentence."""
+    text = "Short one. " + "word " * 50 + "end."
+    assert list(windows(text, longest=40)) == ["Short one.", ("word " * 50 + "end.")]
+
+
+@pytest.mark.parametrize("question", ["", " \n\t", "\0"])
+def test_an_empty_question_is_refused(question: str) -> None:
+    """White space is not a question."""
+    with pytest.raises(QuestionError, match="empty"):
+        check_question(question)
+
+
+def test_too_long_a_question_is_refused() -> None:
+    """The message says how long it may be."""
+    assert check_question(" " + "x" * LONGEST_QUESTION) == "x" * LONGEST_QUESTION
+    with pytest.raises(QuestionError, match="at most 10,000"):
+        check_question("x" * (LONGEST_QUESTION + 1))
+
+
+def test_unrelated_questions_are_many_and_distinct() -> None:
+    """A quantile of them means something."""
+    questions = unrelated_questions()
+    assert len(set(questions)) == len(questions) >= 100
