@@ -76,7 +76,7 @@ class VectorStore:
                 include=["metadatas", "distances"],
             )
         except (InvalidArgumentError, ValueError) as exc:
-            raise InputError(f"filter {where!r}: {exc}; see docs/ask.md for the fields and operators") from exc
+            raise InputError(f"filter {where!r}: {exc}; see docs/cli.md for the fields and operators") from exc
         rows, distances = (found["metadatas"] or [[]])[0], (found["distances"] or [[]])[0]
         return {int(row["row"]): 1.0 - float(distance) for row, distance in zip(rows, distances, strict=True)}
 
@@ -85,7 +85,7 @@ class VectorStore:
         try:
             found = self._collection.get(where=dict(where), include=["metadatas"])
         except (InvalidArgumentError, ValueError) as exc:
-            raise InputError(f"filter {where!r}: {exc}; see docs/ask.md for the fields and operators") from exc
+            raise InputError(f"filter {where!r}: {exc}; see docs/cli.md for the fields and operators") from exc
         return {int(row["row"]) for row in found["metadatas"] or []}
 
     def stored(self, ids: Sequence[str]) -> dict[str, np.ndarray]:

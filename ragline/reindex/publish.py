@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ragline import digests
+from ragline.calibration import QUANTILE
 from ragline.embedding.model import find_model
 from ragline.object_store import open_store
 from ragline.reindex.build import EXACT
@@ -43,7 +44,7 @@ class Origin:
     @property
     def digest(self) -> str:
         """Digest of the index: equal for equal documents, chunks, model and index parameters, on any machine."""
-        return digests.of_json([1, self.corpus, self.chunks, self.model, dict(HNSW)])
+        return digests.of_json([1, self.corpus, self.chunks, self.model, dict(HNSW), QUANTILE])
 
 
 def publish_release(index: Path, checks: Path, *, store_uri: str, name: str, run: str, origin: Origin) -> str:

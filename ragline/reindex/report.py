@@ -177,7 +177,9 @@ def _origin(summary: Mapping[str, Any]) -> str:
         "ragline": "version",
     }
     rows = [(name, _name(summary[key])) for name, key in names.items() if summary.get(key)]
-    for name, digest in summary.get("digests", {}).items():
+    order = list(_MEANING)
+    digests = summary.get("digests", {}).items()
+    for name, digest in sorted(digests, key=lambda entry: order.index(entry[0]) if entry[0] in order else len(order)):
         meaning = f"<br><small>{_MEANING[name]}</small>" if name in _MEANING else ""
         rows.append((f"digest of {_text(name)}{meaning}", f"<code>{_text(digest)}</code>"))
     return _table(rows)
