@@ -24,6 +24,9 @@ from ragline.tables import read_rows
 FORMAT = 1
 """Schema version of manifests and pointers; a newer one is refused."""
 
+INDEX_VERSION = 1
+"""Part of a release's name: raised when the same chunks would give another index or another calibration."""
+
 DOCUMENTS, CHUNKS, VECTORS, LEXICAL = "documents.parquet", "chunks.arrow", "chroma", "lexical"
 """What a release holds: the documents without their text, the chunks, the two indexes."""
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ragline import digests
-from ragline.calibration import QUANTILE
 from ragline.embedding.model import find_model
 from ragline.object_store import open_store
 from ragline.reindex.build import EXACT
-from ragline.release import DOCUMENTS, Index, Manifest, describe_files, now
+from ragline.release import DOCUMENTS, INDEX_VERSION, Index, Manifest, describe_files, now
 from ragline.tables import count_rows
-from ragline.vector_store import HNSW
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +41,8 @@ class Origin:
 
     @property
     def digest(self) -> str:
-        """Digest of the index: equal for equal documents, chunks, model and index parameters, on any machine."""
-        return digests.of_json([1, self.corpus, self.chunks, self.model, dict(HNSW), QUANTILE])
+        """Digest of the index: equal for equal documents, chunks and model, on any machine."""
+        return digests.of_json([INDEX_VERSION, self.corpus, self.chunks, self.model])
 
 
 def publish_release(index: Path, checks: Path, *, store_uri: str, name: str, run: str, origin: Origin) -> str:
