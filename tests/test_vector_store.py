@@ -56,9 +56,9 @@ def test_a_filter_leaves_out_what_does_not_fit(vectors: VectorStore) -> None:
 )
 def test_a_malformed_filter_is_the_callers_mistake(vectors: VectorStore, where: dict[str, object]) -> None:
     """The message repeats the filter and names the page that explains it."""
-    with pytest.raises(InputError, match=r"^filter \{.*\}: .*; see docs/ask.md"):
+    with pytest.raises(InputError, match=r"^filter \{.*\}: .*; see docs/cli.md"):
         vectors.search(VECTORS[0], 3, where)
-    with pytest.raises(InputError, match=r"^filter \{.*\}: .*; see docs/ask.md"):
+    with pytest.raises(InputError, match=r"^filter \{.*\}: .*; see docs/cli.md"):
         vectors.rows(where)
 
 
