@@ -8,6 +8,7 @@ best passages is quoted, so every word of an answer stands in a document.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,6 +26,14 @@ _WINDOW = 320
 _QUOTES = 3
 _CITATIONS = 5
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=\S)|\n\s*\n|\n(?=\s*(?:[-*|#]|\d+[.)] ))|(?<=[。！？])")
+_TO_A_MODEL = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\s+(?:\w+\s+){0,3}(?:instructions?|prompts?|rules)\b"
+    r"|\byou\s+are\s+now\s+(?:in|an?)\b"
+    r"|\b(?:your|the)\s+system\s+prompt\b"
+    r"|\b(?:answer|reply|respond)\s+(?:to\s+)?(?:every|all|any)\s+questions?\s+with\b",
+    re.IGNORECASE,
+)
+_PARAGRAPH = re.compile(r"\n\s*\n")
 _NOTHING = "Nothing in the documents answers this question."
 
 
@@ -101,7 +110,8 @@ class Answerer:
         passages = self._retriever.search(question, vector, PASSAGES, where=where)
         if not passages or self._relevance.of(question, passages) < self._calibration.threshold:
             return Answer(False, _NOTHING, (), self._release)
-        return self._answer(passages, self._windows(question, vector, passages))
+        best = self._windows(question, vector, passages)
+        return self._answer(passages, best) if best else Answer(False, _NOTHING, (), self._release)
 
     def _windows(self, question: str, vector: np.ndarray, passages: Sequence[Passage]) -> list[_Window]:
         """Return the best window of each passage, best first."""
@@ -146,7 +156,30 @@ def windows(text: str, longest: int = _WINDOW) -> Iterator[str]:
 
     A single longer sentence (a line of code, a table row) is a window of its own.
     """
-    spans = list(_sentences(text))
+    for spans in _quotable(text):
+        yield from _windows(text, spans, longest)
+
+
+def _quotable(text: str) -> Iterator[list[tuple[int, int]]]:
+    """Yield the sentences between paragraphs that give orders to a language model, which are no answer to anybody."""
+    spans: list[tuple[int, int]] = []
+    orders = [paragraph for paragraph in _paragraphs(text) if _TO_A_MODEL.search(text, *paragraph)]
+    for start, end in _sentences(text):
+        if not any(first <= start < last for first, last in orders):
+            spans.append((start, end))
+        elif spans:
+            yield spans
+            spans = []
+    if spans:
+        yield spans
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    edges = [0, *(match.end() for match in _PARAGRAPH.finditer(text)), len(text)]
+    yield from pairwise(edges)
+
+
+def _windows(text: str, spans: Sequence[tuple[int, int]], longest: int) -> Iterator[str]:
     for index, (start, end) in enumerate(spans):
         last = index
         while last + 1 < len(spans) and spans[last + 1][1] - start <= longest:
