@@ -21,6 +21,7 @@ from ragline import errors
 from ragline.errors import DocumentsError, InputError, PipelineError, RaglineError
 from ragline.object_store import open_documents, open_store
 from ragline.release import check_name
+from ragline.settings import first_on_path
 
 LineReader = Callable[[str], None]
 
@@ -90,7 +91,12 @@ class Client:
         if unknown := parameters.keys() - loaded.component_spec.inputs.keys():
             raise InputError(f"pipeline {pipeline!r} has no parameter {', '.join(sorted(unknown))}")
         output = _Lines(self._on_line)
-        with tempfile.TemporaryDirectory(prefix="ragline-run-") as root, _quiet(), contextlib.redirect_stdout(output):
+        with (
+            tempfile.TemporaryDirectory(prefix="ragline-run-") as root,
+            _quiet(),
+            _this_python(),
+            contextlib.redirect_stdout(output),
+        ):
             local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=root)
             try:
                 return loaded(**parameters).output
@@ -140,6 +146,22 @@ def _quiet() -> Iterator[None]:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _this_python() -> Iterator[None]:
+    """Have steps run in this Python, found on the PATH as `python3`.
+
+    kfp would put `sys.executable` unquoted into a shell line, and into every parameter that holds "python3":
+    it fails for an environment in a path with a space, and changes the path of documents below "python3-doc".
+    """
+    executable = sys.executable
+    with first_on_path(Path(executable).parent):
+        sys.executable = "python3"
+        try:
+            yield
+        finally:
+            sys.executable = executable
 
 
 def _absolute(uri: str) -> str:

@@ -7,6 +7,8 @@ all. `VARIABLES` lists every variable with its default and meaning.
 import os
 import re
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -144,6 +146,17 @@ class S3Settings:
             ca_bundle=_ca_bundle() if secure else None,
             retry_seconds=_seconds("RAGLINE_STORE_RETRY_SECONDS", default=30.0),
         )
+
+
+@contextmanager
+def first_on_path(folder: Path) -> Iterator[None]:
+    """Let subprocesses find the programs of `folder` before all others."""
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def _text(name: str) -> str:

@@ -86,7 +86,7 @@ def test_documents_become_cited_answers(kind: str, run: Run, tmp_path: Path, req
 
 def test_the_same_input_gives_the_same_release(run: Run, tmp_path: Path) -> None:
     """Corpus, chunk and index digests do not depend on the store or the time."""
-    documents = write_documents(tmp_path / "docs")
+    documents = write_documents(tmp_path / "python3 docs")
     digests = []
     for store in (tmp_path / "one", tmp_path / "two"):
         assert run("index", str(documents), "--store", str(store))[0] == 0
