@@ -23,20 +23,26 @@ class ProgressLines:
             self._show(f"{match['step']:<9}{_bar(match['done'], match['total'])} {match['unit']}, {match['rate']}/s")
         elif match := _PLAN.search(line):
             self.finish()
-            print(match[0].rstrip(), file=sys.stderr)
+            _write(match[0].rstrip() + "\n")
 
     def finish(self) -> None:
         """End the line that is being redrawn."""
         if self._open:
-            print(file=sys.stderr)
+            _write("\n")
         self._open = False
 
     def _show(self, text: str) -> None:
         if self._terminal:
-            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+            _write(f"\r\x1b[2K{text}")
             self._open = True
         else:
-            print(text, file=sys.stderr, flush=True)
+            _write(text + "\n")
+
+
+def _write(text: str) -> None:
+    """Write to stderr; while a pipeline runs, kfp replaces `print` by one that indents on stdout."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:
