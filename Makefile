@@ -54,7 +54,7 @@ lock: $(UV)  ## make images/*.txt and images/*/requirements.txt anew; UPGRADE=1 
 	  images/$$image/requirements.in -o images/$$image/requirements.txt || exit 1; done
 
 wheel: .venv/.dev  ## build dist/ragline-*.whl
-	rm -rf build/lib dist
+	rm -rf build/lib dist && mkdir -p build
 	.venv/bin/python -m build --wheel --no-isolation --outdir dist . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 
 image: .venv/.demo  ## build the image of the components; DOCKER_BUILD adds options
