@@ -18,6 +18,7 @@
     │   ├── NewerFormatError             made by a newer ragline
     │   └── DamagedReleaseError          checksums or counts do not agree
     ├── GateError               exit 1   a check before going live failed; the old release serves on
+    ├── ConflictError           exit 1   somebody else changed the same thing meanwhile; theirs stands
     └── PipelineError           exit 1   a pipeline step failed
 
     Unreadable                  not a RaglineError: one document that cannot be indexed;
@@ -105,6 +106,10 @@ class DamagedReleaseError(ReleaseError):
 
 class GateError(RaglineError):
     """A check before going live failed; the old release serves on."""
+
+
+class ConflictError(RaglineError):
+    """Somebody else changed the same object meanwhile; theirs stands, ours was not written."""
 
 
 class PipelineError(RaglineError):
