@@ -86,7 +86,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["ragline", "ragline.*"]),
-    package_data={"ragline": ["py.typed", "calibration_questions.txt", "compiled/*.yaml"]},
+    package_data={"ragline": ["py.typed", "everyday_questions.txt", "compiled/*.yaml"]},
     install_requires=BASE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ragline=ragline.cli:main"]},

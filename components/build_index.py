@@ -9,22 +9,24 @@ from ragline.images import reference
 def build_index(
     documents: dsl.Input[dsl.Dataset],
     chunks: dsl.Input[dsl.Dataset],
+    plan: dsl.Input[dsl.Artifact],
     embedded: dsl.Input[list[dsl.Artifact]],
     index: dsl.Output[dsl.Artifact],
     store_uri: str,
+    name: str,
     embedder: str,
-    model_digest: str,
 ) -> int:
     """Build Chroma and tantivy over all chunks, and return how many there are.
 
     Args:
         documents: of the snapshot.
         chunks: of the documents.
+        plan: of the run; its previous release is built upon.
         embedded: of all shards; the build waits for them.
         index: folder with both indexes, the chunks and the documents' facts.
-        store_uri: object store of the vectors.
+        store_uri: object store of vectors and releases.
+        name: of the index.
         embedder: model folder, hub id, or the embedded default's name.
-        model_digest: whose vectors to take.
     """
     from pathlib import Path
 
@@ -33,11 +35,14 @@ def build_index(
 
     index.metadata["embed_seconds"] = max(part.metadata["seconds"] for part in embedded)
     with timed(index.metadata):
-        return run(
+        built = run(
             Path(documents.path),
             Path(chunks.path),
+            Path(plan.path),
             Path(index.path),
             store_uri=store_uri,
+            name=name,
             embedder=embedder,
-            model_digest=model_digest,
         )
+    index.metadata["base"], index.metadata["deleted"] = built.base, built.deleted
+    return built.chunks

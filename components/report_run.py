@@ -11,15 +11,14 @@ def report_run(
     unreadable: dsl.Input[dsl.Artifact],
     chunks: dsl.Input[dsl.Dataset],
     plan: dsl.Input[dsl.Artifact],
-    index: dsl.Input[dsl.Artifact],
-    checks: dsl.Input[dsl.Artifact],
-    published: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     store_uri: str,
     name: str,
     run: str,
-    release: str,
-    embedded: list,  # type: ignore[type-arg]  # the type that kfp knows
+    embedded: list = [],  # type: ignore[type-arg]  # noqa: B006  what kfp knows
+    index: dsl.Input[dsl.Artifact] = None,
+    checks: dsl.Input[dsl.Artifact] = None,
+    published: dsl.Input[dsl.Artifact] = None,
 ) -> str:
     """Write the run's report, keep it in the store, and return its summary as JSON.
 
@@ -28,29 +27,25 @@ def report_run(
         unreadable: what cannot be indexed and why.
         chunks: of the documents.
         plan: what was to be done.
-        index: carries how long building took.
-        checks: carries how long checking took.
-        published: carries how long publishing took.
         report: the page to read.
         store_uri: object store that keeps the report.
         name: of the index.
         run: name of this run.
-        release: that was published.
         embedded: number of texts embedded, per shard.
+        index: carries how long embedding and building took; absent if there was nothing to do.
+        checks: carries how long checking took.
+        published: carries how long publishing took.
     """
     from pathlib import Path
 
     from ragline.reindex.summary import report_run as write
 
-    seconds = {
-        "snapshot": documents.metadata["seconds"],
-        "chunk": chunks.metadata["seconds"],
-        "plan": plan.metadata["seconds"],
-        "embed": index.metadata["embed_seconds"],
-        "index": index.metadata["seconds"],
-        "check": checks.metadata["seconds"],
-        "publish": published.metadata["seconds"],
-    }
+    steps = {"snapshot": documents, "chunk": chunks, "plan": plan}
+    rest = {"index": index, "check": checks, "publish": published}
+    seconds = {step: artifact.metadata["seconds"] for step, artifact in steps.items()}
+    if index:
+        seconds["embed"] = index.metadata["embed_seconds"]
+        seconds |= {step: artifact.metadata["seconds"] for step, artifact in rest.items()}
     return write(
         Path(unreadable.path),
         Path(chunks.path),
@@ -59,7 +54,6 @@ def report_run(
         store_uri=store_uri,
         name=name,
         run=run,
-        release=release,
         embedded=int(sum(embedded)),
         seconds=seconds,
     )

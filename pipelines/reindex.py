@@ -23,11 +23,16 @@ S3_VARIABLES = (
 )
 
 
-def _external(task: dsl.PipelineTask, s3_secret: str) -> dsl.PipelineTask:
-    """Give a step that looks at the object store its keys; its result is not a function of its inputs: never cached."""
+def _with_keys(task: dsl.PipelineTask, s3_secret: str) -> dsl.PipelineTask:
+    """Give a step the keys of the object store."""
     keys = {variable: variable for variable in S3_VARIABLES}
     kubernetes.use_secret_as_env(task, secret_name=s3_secret, secret_key_to_env=keys, optional=True)
-    return task.set_caching_options(enable_caching=False)
+    return task
+
+
+def _external(task: dsl.PipelineTask, s3_secret: str) -> dsl.PipelineTask:
+    """Give a step its keys; what it does depends on the object store, not only on its inputs: never cached."""
+    return _with_keys(task, s3_secret).set_caching_options(enable_caching=False)
 
 
 @dsl.pipeline(name="reindex", description="Index documents and publish them as the current release.")
@@ -41,6 +46,10 @@ def reindex(
     text_field: str = "",
     max_file_megabytes: float = 64.0,
     shards: int = 0,
+    max_shrink: float = 0.5,
+    rebuild: bool = False,
+    questions_uri: str = "",
+    max_drop: float = 0.02,
     s3_secret: str = "ragline-s3",
 ) -> str:
     """Index documents and publish them as the current release of an index.
@@ -55,6 +64,10 @@ def reindex(
         text_field: for JSON, the field that holds the text; empty for the usual names.
         max_file_megabytes: larger files are reported, not read.
         shards: how many pods may embed at once; 0 lets the plan choose.
+        max_shrink: largest share of its documents that the index may lose; 1 allows all.
+        rebuild: make the release anew, from nothing, though it is there: it is damaged.
+        questions_uri: golden questions (file or s3:// object); an index that answers them worse is not published.
+        max_drop: how far the scores of the golden questions may fall.
         s3_secret: Kubernetes Secret with the S3 keys, under the names that KServe uses.
 
     Returns:
@@ -63,60 +76,61 @@ def reindex(
     snapshot = snapshot_documents(
         documents_uri=documents_uri, text_field=text_field, max_file_megabytes=max_file_megabytes
     )
-    documents, corpus_digest = snapshot.outputs["documents"], snapshot.outputs["digest"]
-    chunk = chunk_documents(documents=documents, embedder=embedder, chunk_size=chunk_size, chunk_overlap=chunk_overlap)
+    documents = snapshot.outputs["documents"]
+    model: dict[str, object] = {"embedder": embedder, "chunk_size": chunk_size, "chunk_overlap": chunk_overlap}
+    place: dict[str, object] = {"store_uri": store_uri, "name": name}
+    chunk = chunk_documents(documents=documents, **place, **model)
     chunks, model_digest = chunk.outputs["chunks"], chunk.outputs["model_digest"]
-    plan = plan_shards(
-        documents=documents, chunks=chunks, store_uri=store_uri, name=name, model_digest=model_digest, shards=shards
-    )
-    with dsl.ParallelFor(plan.outputs["Output"]) as shard:
-        embed = embed_shard(
-            chunks=chunks,
-            shard=shard,
-            store_uri=store_uri,
-            embedder=embedder,
-            chunk_size=chunk_size,
-            chunk_overlap=chunk_overlap,
-        )
-        _external(embed, s3_secret).set_retry(2, backoff_duration="10s")
-    build = build_index(
+    planning = plan_shards(
         documents=documents,
         chunks=chunks,
-        embedded=dsl.Collected(embed.outputs["embedded"]),
-        store_uri=store_uri,
-        embedder=embedder,
-        model_digest=model_digest,
-    )
-    check = check_index(index=build.outputs["index"], embedder=embedder)
-    publish = publish_release(
-        index=build.outputs["index"],
-        checks=check.outputs["checks"],
-        store_uri=store_uri,
-        name=name,
-        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
         documents_uri=documents_uri,
-        embedder=embedder,
-        corpus_digest=corpus_digest,
+        corpus_digest=snapshot.outputs["digest"],
         chunks_digest=chunk.outputs["digest"],
         model_digest=model_digest,
-        chunk_size=chunk_size,
-        chunk_overlap=chunk_overlap,
+        shards=shards,
+        max_shrink=max_shrink,
+        rebuild=rebuild,
+        **place,
+        **model,
     )
-    report = report_run(
-        documents=documents,
-        unreadable=snapshot.outputs["unreadable"],
-        chunks=chunks,
-        plan=plan.outputs["plan"],
-        index=build.outputs["index"],
-        checks=check.outputs["checks"],
-        published=publish.outputs["published"],
-        store_uri=store_uri,
-        name=name,
-        run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-        release=publish.outputs["Output"],
-        embedded=dsl.Collected(embed.outputs["Output"]),
-    )
-    for task in (snapshot, plan, build, publish, report):
+    plan = planning.outputs["plan"]
+    read: dict[str, object] = {"documents": documents, "unreadable": snapshot.outputs["unreadable"], "chunks": chunks}
+    told: dict[str, object] = {**read, "plan": plan, **place, "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+    with dsl.If(planning.outputs["changed"] == True, name="documents changed"):  # noqa: E712  kfp reads the comparison
+        with dsl.ParallelFor(planning.outputs["Output"]) as shard:
+            embed = embed_shard(chunks=chunks, shard=shard, store_uri=store_uri, **model)
+            _external(embed, s3_secret).set_retry(2, backoff_duration="10s")
+        build = build_index(
+            documents=documents,
+            chunks=chunks,
+            plan=plan,
+            embedded=dsl.Collected(embed.outputs["embedded"]),
+            embedder=embedder,
+            **place,
+        )
+        index = build.outputs["index"]
+        check = check_index(
+            index=index,
+            embedder=embedder,
+            model_digest=model_digest,
+            questions_uri=questions_uri,
+            max_drop=max_drop,
+            **place,
+        )
+        checks = check.outputs["checks"]
+        publish = publish_release(index=index, checks=checks, plan=plan, run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, **place)
+        report = report_run(
+            **told,
+            embedded=dsl.Collected(embed.outputs["Output"]),
+            index=index,
+            checks=checks,
+            published=publish.outputs["published"],
+        )
+    with dsl.Else(name="nothing to do"):
+        unchanged = report_run(**told)
+    _with_keys(chunk, s3_secret)
+    for task in (snapshot, planning, build, check, publish, report, unchanged):
         _external(task, s3_secret)
-    summary: str = report.outputs["Output"]
+    summary: str = dsl.OneOf(report.outputs["Output"], unchanged.outputs["Output"])
     return summary

@@ -4,19 +4,18 @@ Relevance is the mean of two measures that fail on different questions: the high
 to a passage, and the share of the question's words, weighted by rarity in this corpus, that one passage
 holds. What it comes to for questions that have nothing to do with the documents depends on the corpus (its
 size, its language, how broad it is), so each release asks itself a fixed list of everyday questions
-(calibration_questions.txt) and takes the level that most of them stay below. A corpus that does answer some
+(everyday_questions.txt) and takes the level that most of them stay below. A corpus that does answer some
 of them loses little, since a quantile is taken and not the highest value.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Self
 
 import numpy as np
 
-from ragline.embedding.embedder import Embedder
+from ragline.everyday_questions import everyday_questions
 from ragline.lexical import LexicalIndex
 from ragline.retrieval import Passage, Retriever
 
@@ -77,19 +76,18 @@ class Relevance:
         return (similarity + coverage) / 2
 
 
-def calibrate(retriever: Retriever, embedder: Embedder) -> Calibration:
-    """Return the level of relevance that tells related questions from unrelated ones in this release."""
-    questions = unrelated_questions()
+def calibrate(retriever: Retriever, vectors: np.ndarray) -> Calibration:
+    """Return the level of relevance that tells related questions from unrelated ones in this release.
+
+    Args:
+        retriever: of the release.
+        vectors: of the everyday questions, by its model.
+    """
+    questions = everyday_questions()
     relevance = Relevance(retriever.lexical)
     values = [
-        relevance.of(question, retriever.search(question, vector, PASSAGES))
-        for question, vector in zip(questions, embedder.embed(questions), strict=True)
+        relevance.of(question, passages)
+        for question, passages in zip(questions, retriever.search_all(questions, vectors, PASSAGES), strict=True)
     ]
     threshold = round(float(np.quantile(values, QUANTILE)), 4)
     return Calibration(threshold, round(float(np.median(values)), 4), len(questions))
-
-
-def unrelated_questions() -> list[str]:
-    """Return everyday questions from many fields, which few corpora answer."""
-    text = files("ragline").joinpath("calibration_questions.txt").read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line]

@@ -19,9 +19,10 @@ from typing import Any
 
 from ragline import errors
 from ragline.errors import DocumentsError, InputError, PipelineError, RaglineError
+from ragline.evaluation import fetch_questions
 from ragline.object_store import open_documents, open_store
 from ragline.release import check_name
-from ragline.settings import first_on_path
+from ragline.settings import environment_of_steps
 
 LineReader = Callable[[str], None]
 
@@ -56,7 +57,8 @@ class Client:
             documents_uri: folder, S3 prefix or single file.
             store_uri: object store for vectors and releases.
             name: of the index.
-            parameters: the other parameters of the pipeline (docs/pipelines.md).
+            parameters: the other parameters of the pipeline (docs/pipelines.md); `shards` is 1 unless given, for one
+                embedder uses all cores.
 
         Raises:
             InputError: a parameter is wrong; nothing was started.
@@ -67,10 +69,14 @@ class Client:
 
         check_name(name)
         find_model(str(parameters.get("embedder", DEFAULT)))
-        documents_uri, store_uri = _absolute(documents_uri), _absolute(store_uri)
+        documents_uri, store_uri = absolute_uri(documents_uri), absolute_uri(store_uri)
         _check_documents(documents_uri)
+        if questions_uri := parameters.get("questions_uri"):
+            parameters["questions_uri"] = absolute_uri(str(questions_uri))
+            fetch_questions(parameters["questions_uri"])
         open_store(store_uri).check(write=True)
-        output = self.run("reindex", documents_uri=documents_uri, store_uri=store_uri, name=name, **parameters)
+        parameters = {"shards": 1, "documents_uri": documents_uri, "store_uri": store_uri, "name": name, **parameters}
+        output = self.run("reindex", **parameters)
         summary: dict[str, Any] = json.loads(output)
         return summary
 
@@ -156,7 +162,7 @@ def _this_python() -> Iterator[None]:
     it fails for an environment in a path with a space, and changes the path of documents below "python3-doc".
     """
     executable = sys.executable
-    with first_on_path(Path(executable).parent):
+    with environment_of_steps(Path(executable).parent):
         sys.executable = "python3"
         try:
             yield
@@ -164,7 +170,7 @@ def _this_python() -> Iterator[None]:
             sys.executable = executable
 
 
-def _absolute(uri: str) -> str:
+def absolute_uri(uri: str) -> str:
     """Make a local path independent of the folder that a step runs in."""
     return (
         uri if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) or not uri.strip() else str(Path(uri).expanduser().absolute())

@@ -13,18 +13,22 @@ import gzip
 import json
 import math
 import re
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 from ragline.errors import DocumentsError, InputError
+from ragline.object_store import open_documents
 
 __all__ = [
     "Beir",
     "Question",
+    "fetch_questions",
     "mrr_at",
     "ndcg_at",
     "read_beir",
@@ -214,6 +218,23 @@ def read_questions(path: Path, snapshot: str = "") -> list[Question]:
     if not questions:
         raise InputError(f"{path} holds no question: one JSON object a line is expected")
     return questions
+
+
+def fetch_questions(uri: str) -> list[Question]:
+    """Read questions from a file or an s3:// object; for all snapshots, see `read_questions`.
+
+    Raises:
+        InputError: there is not one file there, or `read_questions` refuses it.
+        StoreError: the store cannot be used.
+    """
+    store = open_documents(uri)
+    keys = [info.key for info in islice(store.list(), 2)]
+    if len(keys) != 1:
+        raise InputError(f"questions {uri!r}: expected one file of JSON Lines, found {'none' if not keys else 'more'}")
+    with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
+        path = Path(folder) / Path(keys[0]).name
+        store.download(keys[0], path)
+        return read_questions(path)
 
 
 def _to_question(row: Mapping[str, Any], where: str, number: int, snapshot: str) -> Question:

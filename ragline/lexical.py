@@ -8,7 +8,7 @@ import tantivy
 
 from ragline.documents import Chunk
 
-_BODY, _ROW = "body", "row"
+_BODY, _ID = "body", "id"
 _ANALYZER = "ragline"
 _WRITER_BYTES = 64 << 20
 
@@ -27,24 +27,23 @@ def analyzer() -> tantivy.TextAnalyzer:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_integer_field(_ROW, stored=True, fast=True)
+    builder.add_text_field(_ID, stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field(_BODY, tokenizer_name=_ANALYZER)
     return builder.build()
 
 
 def build_lexical(folder: Path, chunks: Iterable[Chunk]) -> int:
-    """Write the index of `chunks`, numbered in the order given, to the empty `folder`; return how many."""
-    schema = _schema()
-    index = tantivy.Index(schema, path=str(folder))
+    """Write the index of `chunks` to the empty `folder`; return how many there are."""
+    index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer(_ANALYZER, analyzer())
     writer = index.writer(_WRITER_BYTES, 1)
-    row = -1
-    for row, chunk in enumerate(chunks):
+    for chunk in chunks:
         body = "\n".join(part for part in (chunk.title, chunk.section, chunk.text) if part)
-        writer.add_document(tantivy.Document(row=row, body=_separate_ideographs(body)))
+        writer.add_document(tantivy.Document(id=chunk.id, body=_separate_ideographs(body)))
     writer.commit()
     writer.wait_merging_threads()
-    return row + 1
+    index.reload()
+    return int(index.searcher().num_docs)
 
 
 class LexicalIndex:
@@ -71,8 +70,8 @@ class LexicalIndex:
         """Return the number of chunks that hold `term`."""
         return int(self._searcher.doc_freq(_BODY, term))
 
-    def search(self, text: str, limit: int) -> dict[int, float]:
-        """Return the BM25 scores of the `limit` best rows, best first; any word of `text` may match."""
+    def search(self, text: str, limit: int) -> dict[str, float]:
+        """Return the BM25 scores of the `limit` best chunks by id, best first; any word of `text` may match."""
         terms = self.terms(text)
         if not terms:
             return {}
@@ -80,7 +79,7 @@ class LexicalIndex:
             [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, _BODY, term)) for term in terms]
         )
         hits = self._searcher.search(query, limit, count=False).hits
-        return {int(self._searcher.doc(address)[_ROW][0]): float(score) for score, address in hits}
+        return {str(self._searcher.doc(address)[_ID][0]): float(score) for score, address in hits}
 
 
 def _separate_ideographs(text: str) -> str:

@@ -10,25 +10,43 @@ A release is named by the digest of what it was made from, so publishing the sam
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from ragline import __version__, digests
-from ragline.errors import DamagedReleaseError, NewerFormatError, NoReleaseError, ObjectNotFoundError, SettingError
+from ragline.errors import (
+    ConflictError,
+    DamagedReleaseError,
+    InputError,
+    NewerFormatError,
+    NoReleaseError,
+    ObjectNotFoundError,
+    SettingError,
+)
 from ragline.object_store import ObjectStore
 from ragline.tables import read_rows
 
 FORMAT = 1
 """Schema version of manifests and pointers; a newer one is refused."""
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Part of a release's name: raised when the same chunks would give another index or another calibration."""
 
 DOCUMENTS, CHUNKS, VECTORS, LEXICAL = "documents.parquet", "chunks.arrow", "chroma", "lexical"
 """What a release holds: the documents without their text, the chunks, the two indexes."""
+
+EXACT = "vectors.npy"
+"""The vectors in row order, which checks need beside an index; not published."""
+
+_REMEMBERED = 20
+"""How many releases a pointer names as those before it."""
+
+_LATER = {"format", "before"}
+"""Fields that need not be there: those that came after the first version have a default."""
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -39,9 +57,10 @@ class Manifest:
 
     Attributes:
         release: its name: the first 16 characters of `digests["index"]`.
-        digests: of `corpus`, `chunks`, `model` and `index` (sha256, hex).
+        digests: of `corpus`, `chunker`, `chunks`, `model` and `index` (sha256, hex).
         embedder: the embedder's name as given; `digests["model"]` identifies it.
-        counts: `documents`, `chunks`, `dimensions`.
+        counts: `documents`, `chunks`, `dimensions`, and `deleted`: vectors that were deleted from the vector
+            index since it was last built from nothing, and still take room in it.
         chunking: `size` and `overlap`, in tokens.
         documents_uri: where the documents came from.
         calibration: what tells an answer from nothing relevant (`ragline.calibration`).
@@ -81,18 +100,24 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Which release is current, since when, and by which run."""
+    """Which release is current, since when, and by which run.
+
+    Attributes:
+        before: the releases that were current before this one, the last one first.
+    """
 
     release: str
     digest: str
     since: str
     run: str
+    before: Sequence[str] = ()
     format: int = field(default=FORMAT)
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> Self:
         """Read a pointer; errors as `Manifest.from_json`."""
-        return cls(**_checked(data, where, {f.name for f in fields(cls)}))
+        value = _checked(data, where, {f.name for f in fields(cls)})
+        return cls(**{**value, "before": tuple(value.get("before", ()))})
 
 
 class Index:
@@ -137,9 +162,7 @@ class Index:
         try:
             return Manifest.from_json(self.store.read(key), self._where(key))
         except ObjectNotFoundError as exc:
-            raise NoReleaseError(
-                f"index {self.name!r} in {self.store.uri}: no release {release!r}; `ragline releases` lists them"
-            ) from exc
+            raise self._no_release(release) from exc
 
     def releases(self) -> Iterator[Manifest]:
         """Yield the manifests of all releases, oldest first."""
@@ -149,10 +172,16 @@ class Index:
 
     def documents(self, manifest: Manifest) -> dict[str, str]:
         """Return the digest of each document of a release, by document id."""
+        with self.file(manifest, DOCUMENTS) as path:
+            return {row["id"]: row["digest"] for row in read_rows(path, ["id", "digest"])}
+
+    @contextmanager
+    def file(self, manifest: Manifest, path: str) -> Iterator[Path]:
+        """Give a local, verified copy of one file of a release; errors as `fetch`."""
         with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
-            path = Path(folder) / DOCUMENTS
-            self._fetch_file(manifest, DOCUMENTS, manifest.files[DOCUMENTS], path)
-            return {row["id"]: row["digest"] for row in read_rows(path)}
+            target = Path(folder) / path
+            self._fetch_file(manifest, path, manifest.files[path], target)
+            yield target
 
     def has(self, release: str) -> bool:
         """Tell whether a release is there, whole."""
@@ -164,15 +193,72 @@ class Index:
             self.store.upload(self._release(manifest.release) + path, folder / path)
         self.store.write(f"{self._release(manifest.release)}manifest.json", manifest.to_json())
 
-    def point(self, manifest: Manifest, run: str) -> None:
-        """Make a release current."""
-        pointer = Pointer(manifest.release, manifest.digests["index"], now(), run)
-        self.store.write(f"{self._prefix}current.json", _json(asdict(pointer)))
+    def pointer_digest(self) -> str:
+        """Return what identifies the pointer as it is now, for `point`; "" if nothing has been published."""
+        return digests.of_bytes(data) if (data := self._read_pointer()[0]) else ""
+
+    def point(
+        self, manifest: Manifest, run: str, *, planned: str | None = None, before: Sequence[str] | None = None
+    ) -> None:
+        """Make a release current; nothing is written if it is already, and a damaged pointer is replaced.
+
+        Args:
+            manifest: of the release, which is stored whole.
+            run: that makes it current.
+            planned: the `pointer_digest` that this was decided upon; None for the one that is there now.
+            before: the releases to go back to, the last one first; None for the current one and those before it.
+
+        Raises:
+            ConflictError: someone else has moved the pointer since; theirs stands.
+        """
+        data, tag = self._read_pointer()
+        current = self._parsed(data)
+        if current and current.release == manifest.release:
+            return
+        if planned is not None and planned != (digests.of_bytes(data) if data else ""):
+            raise self._overtaken(current)
+        if before is None:
+            before = (current.release, *current.before)[:_REMEMBERED] if current else ()
+        pointer = Pointer(manifest.release, manifest.digests["index"], now(), run, before)
+        try:
+            self.store.write_if(f"{self._prefix}current.json", _json(asdict(pointer)), tag)
+        except ConflictError as exc:
+            current = self._parsed(self._read_pointer()[0])
+            if not current or current.release != manifest.release:
+                raise self._overtaken(current) from exc
+
+    def _read_pointer(self) -> tuple[bytes, str | None]:
+        try:
+            return self.store.read_tagged(f"{self._prefix}current.json")
+        except ObjectNotFoundError:
+            return b"", None
+
+    def _parsed(self, data: bytes) -> Pointer | None:
+        try:
+            return Pointer.from_json(data, self._where(f"{self._prefix}current.json")) if data else None
+        except DamagedReleaseError:
+            return None
+
+    def _overtaken(self, current: Pointer | None) -> ConflictError:
+        live = f"release {current.release}, published by {current.run}, is live" if current else "there is none"
+        return ConflictError(
+            f"the current release of index {self.name!r} in {self.store.uri} changed meanwhile: {live}, and stays so; "
+            "start the run again"
+        )
 
     def write_run(self, run: str, files: Mapping[str, bytes]) -> None:
         """Keep what a run has to say (its summary and report) beside the releases."""
         for name, data in files.items():
             self.store.write(f"{self._prefix}runs/{run}/{name}", data)
+
+    def last_run(self) -> dict[str, Any]:
+        """Return the summary of the run that published the current release; empty if there is none."""
+        try:
+            data = self.store.read(f"{self._prefix}runs/{self.pointer().run}/summary.json")
+        except (NoReleaseError, ObjectNotFoundError):
+            return {}
+        summary: dict[str, Any] = json.loads(data)
+        return summary
 
     def fetch(self, manifest: Manifest, cache: Path) -> Path:
         """Return a local, verified copy of a release, made once and shared by all who run here.
@@ -197,15 +283,50 @@ class Index:
         try:
             self.store.download(key, target)
         except ObjectNotFoundError as exc:
-            raise DamagedReleaseError(f"{self._where(key)} is missing; publish the index again") from exc
+            raise DamagedReleaseError(
+                f"{self._where(key)} is missing; index the documents again with --rebuild"
+            ) from exc
         if digests.of_file(target) != facts["sha256"]:
-            raise DamagedReleaseError(f"{self._where(key)} is not what its manifest says; publish the index again")
+            raise DamagedReleaseError(
+                f"{self._where(key)} is not what its manifest says; index the documents again with --rebuild"
+            )
 
     def _release(self, release: str) -> str:
         return f"{self._prefix}releases/{check_name(release)}/"
 
     def _where(self, key: str) -> str:
         return f"{self.store.uri.rstrip('/')}/{key}"
+
+    def _no_release(self, release: str) -> NoReleaseError:
+        where = f"index {self.name!r} in {self.store.uri}"
+        return NoReleaseError(f"{where}: no release {release!r}; `ragline releases` lists them")
+
+    def prefix_of(self, release: str) -> str:
+        """Return what the keys of a release begin with."""
+        return self._release(release)
+
+    def names(self) -> list[str]:
+        """Return the names of all releases, sorted; their manifests are not read."""
+        prefix, end = f"{self._prefix}releases/", "/manifest.json"
+        keys = [info.key.removeprefix(prefix) for info in self.store.list(prefix)]
+        return [key.removesuffix(end) for key in keys if key.count("/") == 1 and key.endswith(end)]
+
+    def find(self, reference: str) -> str:
+        """Return the name of the release that a person means: "current", its name, or how it alone begins.
+
+        Raises:
+            NoReleaseError: there is none, or nothing has been published.
+            InputError: the names of several releases begin so.
+        """
+        if reference == "current":
+            return self.pointer().release
+        names = self.names()
+        found = [reference] if reference in names else [name for name in names if name.startswith(reference)]
+        if len(found) > 1:
+            raise InputError(f"release {reference!r}: {', '.join(found)} begin so; give more of the name")
+        if not found:
+            raise self._no_release(reference)
+        return found[0]
 
 
 def check_name(name: str) -> str:
@@ -251,12 +372,16 @@ def _checked(data: bytes, where: str, known: set[str]) -> dict[str, Any]:
         value = json.loads(data)
         version = int(value["format"])
     except (ValueError, KeyError, TypeError) as exc:
-        raise DamagedReleaseError(f"{where} is not a manifest or pointer of ragline; publish the index again") from exc
+        raise DamagedReleaseError(
+            f"{where} is not a manifest or pointer of ragline; index the documents again with --rebuild"
+        ) from exc
     if version > FORMAT:
         raise NewerFormatError(
             f"{where} has format {version}, written by ragline {value.get('version', 'newer than this one')}; "
             f"this is ragline {__version__}, which reads up to {FORMAT}: upgrade ragline"
         )
-    if missing := known - value.keys() - {"format"}:
-        raise DamagedReleaseError(f"{where} lacks {', '.join(sorted(missing))}; publish the index again")
-    return {key: value[key] for key in known}
+    if missing := known - value.keys() - _LATER:
+        raise DamagedReleaseError(
+            f"{where} lacks {', '.join(sorted(missing))}; index the documents again with --rebuild"
+        )
+    return {key: value[key] for key in known & value.keys()}

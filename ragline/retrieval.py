@@ -1,14 +1,16 @@
 """Question to passages: two rankings, by meaning and by words, fused into one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-import pyarrow as pa
 
+from ragline.chunk_table import ChunkTable
+from ragline.documents import Chunk
 from ragline.lexical import LexicalIndex
 from ragline.release import CHUNKS, LEXICAL, VECTORS
 from ragline.vector_store import VectorStore, Where
@@ -18,7 +20,7 @@ Mode = Literal["hybrid", "dense", "lexical"]
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 CANDIDATES = 200
-"""How many rows of each ranking enter the fusion."""
+"""How many chunks of each ranking enter the fusion."""
 
 _FILTERED = 2000
 _EQUAL = 1e-9
@@ -30,13 +32,11 @@ class Passage:
     """A retrieved chunk.
 
     Attributes:
-        row: its number in the release.
         source: the document's id.
         score: what it was ranked by; comparable within one question only.
         similarity: cosine to the question, in [-1, 1].
     """
 
-    row: int
     id: str
     source: str
     title: str
@@ -57,8 +57,7 @@ class Retriever:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = pa.memory_map(str(folder / CHUNKS))
-        self._chunks = pa.ipc.open_file(self._file).read_all()
+        self.chunks = ChunkTable(folder / CHUNKS)
         self.lexical = LexicalIndex(folder / LEXICAL)
         self.vectors = VectorStore(folder / VECTORS)
 
@@ -71,10 +70,10 @@ class Retriever:
     def close(self) -> None:
         """Release the files."""
         self.vectors.close()
-        self._file.close()
+        self.chunks.close()
 
     def __len__(self) -> int:
-        return int(self._chunks.num_rows)
+        return len(self.chunks)
 
     def search(
         self, question: str, vector: np.ndarray, limit: int = 10, *, mode: Mode = "hybrid", where: Where | None = None
@@ -91,52 +90,83 @@ class Retriever:
         Raises:
             InputError: the filter is malformed.
         """
-        if not len(self):
-            return []
-        dense = self.vectors.search(vector, CANDIDATES, where) if mode != "lexical" else {}
-        lexical = self._lexical(question, where) if mode != "dense" else {}
-        scores = fuse(self._similarities(vector, dense, lexical), lexical) if mode == "hybrid" else dense or lexical
-        best = sorted(scores, key=lambda row: (-scores[row], row))[:limit]
-        similarities = self._similarities(vector, dense, dict.fromkeys(best, 0.0))
-        return [self._passage(row, scores[row], similarities[row]) for row in best]
+        (found,) = self.search_all([question], np.asarray([vector]), limit, mode=mode, where=where)
+        return found
 
-    def text(self, row: int) -> str:
-        """Return the text of a row."""
-        return str(self._chunks["text"][row].as_py())
+    def search_all(
+        self,
+        questions: Sequence[str],
+        vectors: np.ndarray,
+        limit: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+    ) -> list[list[Passage]]:
+        """Return what `search` returns for each question; many at once cost less than one by one.
 
-    def _lexical(self, question: str, where: Where | None) -> dict[int, float]:
+        Args:
+            questions: in people's words.
+            vectors: their embeddings, float32 [len(questions), dimensions].
+            limit: at most so many for each.
+            mode: which ranking.
+            where: filter over the chunks' metadata, in Chroma's language.
+        """
+        none: list[dict[str, float]] = [{} for _ in questions]
+        dense = self.vectors.search_all(vectors, CANDIDATES, where) if mode != "lexical" else none
+        lexical = self._lexical(questions, where) if mode != "dense" else none
+        if mode == "hybrid":
+            near = self._similarities(vectors, dense, lexical)
+            scores = list(map(fuse, near, lexical))
+        else:
+            scores = dense if mode == "dense" else lexical
+            near = dense
+        best = [self._best(each, limit) for each in scores]
+        if mode == "lexical":
+            near = self._similarities(vectors, dense, best)
+        return [
+            [_passage(self.chunks[row], score[key], known[key]) for key, row in found.items()]
+            for found, score, known in zip(best, scores, near, strict=True)
+        ]
+
+    def _best(self, scores: Mapping[str, float], limit: int) -> dict[str, int]:
+        """Return the rows of the best chunks, best first; equals in the order of the documents."""
+        rows = self.chunks.rows(scores)
+        return {key: rows[key] for key in sorted(scores, key=lambda key: (-scores[key], rows[key]))[:limit]}
+
+    def _lexical(self, questions: Sequence[str], where: Where | None) -> list[dict[str, float]]:
         if not where:
-            return self.lexical.search(question, CANDIDATES)
-        allowed = self.vectors.rows(where)
-        found = self.lexical.search(question, _FILTERED)
-        return {row: found[row] for row in [row for row in found if row in allowed][:CANDIDATES]}
+            return [self.lexical.search(question, CANDIDATES) for question in questions]
+        allowed = self.vectors.ids(where)
+        found = [self.lexical.search(question, _FILTERED) for question in questions]
+        return [{key: each[key] for key in [key for key in each if key in allowed][:CANDIDATES]} for each in found]
 
     def _similarities(
-        self, vector: np.ndarray, dense: Mapping[int, float], rows: Mapping[int, float]
-    ) -> dict[int, float]:
-        """Return the cosine of all rows in either ranking; those only found by words are looked up."""
-        unknown = [row for row in rows if row not in dense]
-        ids = {str(self._chunks["id"][row].as_py()): row for row in unknown}
-        stored = self.vectors.stored(list(ids)) if ids else {}
-        return {**dense, **{ids[key]: float(row @ vector) for key, row in stored.items()}}
-
-    def _passage(self, row: int, score: float, similarity: float) -> Passage:
-        get: Callable[[str], Any] = lambda column: self._chunks[column][row].as_py()  # noqa: E731 - shorter than a def
-        return Passage(
-            row=row,
-            id=get("id"),
-            source=get("document"),
-            title=get("title"),
-            section=get("section"),
-            start=get("start"),
-            end=get("end"),
-            text=get("text"),
-            score=score,
-            similarity=similarity,
-        )
+        self, vectors: np.ndarray, dense: Sequence[Mapping[str, float]], ids: Sequence[Iterable[str]]
+    ) -> list[dict[str, float]]:
+        """Return the cosine of all chunks in either ranking; those only found by words are looked up."""
+        unknown = [[key for key in wanted if key not in known] for known, wanted in zip(dense, ids, strict=True)]
+        stored = self.vectors.stored(list(dict.fromkeys(chain.from_iterable(unknown))))
+        return [
+            {**known, **{key: float(stored[key] @ vector) for key in keys}}
+            for vector, known, keys in zip(vectors, dense, unknown, strict=True)
+        ]
 
 
-def fuse(similarities: Mapping[int, float], lexical: Mapping[int, float]) -> dict[int, float]:
+def _passage(chunk: Chunk, score: float, similarity: float) -> Passage:
+    return Passage(
+        id=chunk.id,
+        source=chunk.document,
+        title=chunk.title,
+        section=chunk.section,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=score,
+        similarity=similarity,
+    )
+
+
+def fuse(similarities: Mapping[str, float], lexical: Mapping[str, float]) -> dict[str, float]:
     """Return the sum of both rankings' z-scores over all candidates.
 
     Args:
@@ -145,10 +175,10 @@ def fuse(similarities: Mapping[int, float], lexical: Mapping[int, float]) -> dic
 
     Chosen among rank fusion and four ways of score fusion on four sets (docs/decisions/0004).
     """
-    rows = list(similarities)
-    dense = _standardised(np.array([similarities[row] for row in rows]))
-    words = _standardised(np.array([lexical.get(row, 0.0) for row in rows]))
-    return dict(zip(rows, ((dense + words) / 2).tolist(), strict=True))
+    ids = list(similarities)
+    dense = _standardised(np.array([similarities[key] for key in ids]))
+    words = _standardised(np.array([lexical.get(key, 0.0) for key in ids]))
+    return dict(zip(ids, ((dense + words) / 2).tolist(), strict=True))
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -46,19 +46,35 @@ class TableWriter:
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
         self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
         self._bytes = 0
 
     def write_row(self, row: dict[str, Any]) -> None:
         """Add one row."""
         self._rows.append(row)
-        self._bytes += len(row.get("text", "")) + 200
+        self._grow(len(row.get("text", "")) + 200)
+
+    def write_table(self, table: pa.Table) -> None:
+        """Add rows that are in a table of this schema already."""
+        self._gather_rows()
+        self._tables.append(table)
+        self._grow(table.nbytes)
+
+    def _grow(self, size: int) -> None:
+        self._bytes += size
         if self._bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def _flush(self) -> None:
+    def _gather_rows(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._bytes = [], 0
+            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def _flush(self) -> None:
+        self._gather_rows()
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables))
+        self._tables, self._bytes = [], 0
 
     def __enter__(self) -> Self:
         return self
@@ -126,9 +142,19 @@ def count_rows(path: Path) -> int:
 
 def read_documents(path: Path) -> Iterator[Document]:
     """Yield the documents that a `DocumentWriter` wrote."""
+    for batch in read_batches(path):
+        yield from batch_documents(batch)
+
+
+def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield documents as batches of a few, for those who need only some of them: `batch_documents` decodes."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=64):
-            yield from map(_document, batch.to_pylist())
+        yield from file.iter_batches(batch_size=64)
+
+
+def batch_documents(batch: pa.RecordBatch) -> list[Document]:
+    """Return the documents of a batch."""
+    return list(map(_document, batch.to_pylist()))
 
 
 def read_chunks(path: Path) -> Iterator[Chunk]:

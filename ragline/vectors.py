@@ -2,14 +2,17 @@
 
     vectors/<model digest>/<first byte>-<last byte>-<part>.keys      sha256 digests, 32 bytes each
     vectors/<model digest>/<first byte>-<last byte>-<part>.parquet   key, vector (float32)
+    vectors/<model digest>/questions-<digest>.npy                    of the questions that calibrate a release
 
 All indexes and runs share them. A part is written once and never changed; its `.keys` is written last, so
 a part that a killed run left half-written is never seen. A part's name says which first bytes of digests
 it may hold, so a shard of a run reads only the parts that concern it.
 """
 
+import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ragline import digests
-from ragline.errors import IntegrityError, SettingError
+from ragline.errors import IntegrityError, ObjectNotFoundError, SettingError
 from ragline.object_store import ObjectStore
 
 _KEY = np.dtype("S64")
@@ -111,6 +114,16 @@ class Vectors:
                 f"{int(missing.sum())} of {len(keys)} chunks have no vector under {self._store.uri}/{self._prefix}; "
                 "run the embed step again"
             )
+
+    def kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array of vectors that is kept under a name; the first who asks makes it."""
+        key = f"{self._prefix}{name}.npy"
+        with suppress(ObjectNotFoundError), io.BytesIO(self._store.read(key)) as file:
+            return np.asarray(np.load(file))
+        made, file = make(), io.BytesIO()
+        np.save(file, made)
+        self._store.write(key, file.getvalue())
+        return made
 
     def _parts(self, shard: Shard) -> Iterator[str]:
         for info in self._store.list(self._prefix):

@@ -55,21 +55,33 @@ def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A fresh bucket; the environment holds its endpoint and keys, and little patience."""
     bucket = Bucket(f"test-{next(_numbers)}", seaweed)
     seaweed.make_bucket(bucket.name)
-    for name, value in seaweed.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RAGLINE_STORE_RETRY_SECONDS", "5")
+    _point_to(seaweed, monkeypatch)
     return bucket
 
 
+def _point_to(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGLINE_STORE_RETRY_SECONDS", "5")
+
+
+@pytest.fixture(scope="session")
+def stores(seaweed: Seaweed) -> Bucket:
+    """One bucket for many stores: the server runs out of volumes at about a hundred buckets."""
+    seaweed.make_bucket("stores")
+    return Bucket("stores", seaweed)
+
+
 @pytest.fixture(params=["folder", "s3"])
-def store_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URI of an empty store: the test runs once on a folder, once on S3."""
     if request.param == "folder":
         folder = tmp_path / "store"
         folder.mkdir()
         return str(folder)
-    bucket: Bucket = request.getfixturevalue("s3")
-    return f"{bucket.uri}/some/prefix"
+    bucket: Bucket = request.getfixturevalue("stores")
+    _point_to(bucket.server, monkeypatch)
+    return f"{bucket.uri}/some/prefix-{next(_numbers)}"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from enum import Enum
 from typing import Any, Self
@@ -19,6 +20,8 @@ class Fault(Enum):
     RESET = "the connection is reset before the server sees the request"
     BUSY = "503 SlowDown is answered; the server does not see the request"
     FAILED = "500 InternalError is answered; the server does not see the request"
+    COLLISION = "409 ConditionalRequestConflict is answered; the server does not see the request"
+    UNKNOWN = "501 NotImplemented is answered; the server does not see the request"
     STALL = "no answer comes until the proxy is closed; the server does not see the request"
     FLIPPED = "one bit of the request's body is changed on the way"
     LOST_ANSWER = "the server carries the request out, then the connection is reset"
@@ -28,14 +31,19 @@ class Fault(Enum):
 _ERROR = (
     "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>from the fault proxy</Message></Error>"
 )
-_ANSWERS = {Fault.BUSY: ("503 Service Unavailable", "SlowDown"), Fault.FAILED: ("500 Oops", "InternalError")}
+_ANSWERS = {
+    Fault.BUSY: ("503 Service Unavailable", "SlowDown"),
+    Fault.FAILED: ("500 Oops", "InternalError"),
+    Fault.COLLISION: ("409 Conflict", "ConditionalRequestConflict"),
+    Fault.UNKNOWN: ("501 Not Implemented", "NotImplemented"),
+}
 
 
 class FaultProxy(socketserver.ThreadingTCPServer):
     """Forward HTTP requests to `upstream` ("host:port"), except those that are planned to fail.
 
     The request reaches the server as it was sent, Host header included, so that S3 signatures stay valid.
-    With `tls`, the proxy speaks TLS with its clients.
+    With `tls`, the proxy speaks TLS with its clients; headers named in `without` (lower case) do not reach the server.
 
     Example:
         >>> with FaultProxy("127.0.0.1:8333") as proxy:  # doctest: +SKIP
@@ -45,11 +53,12 @@ class FaultProxy(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, upstream: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, upstream: str, *, tls: ssl.SSLContext | None = None, without: Collection[str] = ()) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         address, _, port = upstream.partition(":")
         self.upstream = (address, int(port))
         self.tls = tls
+        self.without = without
         self.requests: list[str] = []
         self.closing = threading.Event()
         self._faults: deque[tuple[Fault, re.Pattern[str]]] = deque()
@@ -143,7 +152,8 @@ class _Handler(socketserver.BaseRequestHandler):
     def _forward(self, head: bytes, body: bytes, fault: Fault) -> None:
         with socket.create_connection(self.server.upstream) as upstream:
             # Not among the signed headers; makes the end of the answer its close.
-            upstream.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+            lines = [line for line in head.split(b"\r\n") if _header(line) not in self.server.without]
+            upstream.sendall(b"\r\n".join(lines) + b"\r\nConnection: close\r\n\r\n" + body)
             blocks = iter(lambda: upstream.recv(1 << 20), b"")
             if fault in {Fault.NONE, Fault.FLIPPED}:
                 for block in blocks:
@@ -160,6 +170,10 @@ class _Handler(socketserver.BaseRequestHandler):
         # Closing with a linger time of zero sends RST instead of FIN.
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.request.close()
+
+
+def _header(line: bytes) -> str:
+    return line.partition(b":")[0].decode("latin-1").lower()
 
 
 def _error(status: str, code: str) -> bytes:

@@ -3,8 +3,8 @@
 import pytest
 
 from ragline.answering import LONGEST_QUESTION, check_question, windows
-from ragline.calibration import unrelated_questions
 from ragline.errors import QuestionError
+from ragline.everyday_questions import everyday_questions
 
 
 def test_windows_are_runs_of_whole_sentences() -> None:
@@ -34,9 +34,9 @@ def test_too_long_a_question_is_refused() -> None:
         check_question("x" * (LONGEST_QUESTION + 1))
 
 
-def test_unrelated_questions_are_many_and_distinct() -> None:
+def test_everyday_questions_are_many_and_distinct() -> None:
     """A quantile of them means something."""
-    questions = unrelated_questions()
+    questions = everyday_questions()
     assert len(set(questions)) == len(questions) >= 100
 
 

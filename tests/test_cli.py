@@ -93,7 +93,7 @@ def test_the_same_input_gives_the_same_release(run: Run, tmp_path: Path) -> None
         _, out, _ = run("releases", "--store", str(store), "--json")
         digests.append(last_json(out)[0]["digests"])
     assert digests[0] == digests[1]
-    assert digests[0].keys() == {"corpus", "chunks", "model", "index"}
+    assert digests[0].keys() == {"corpus", "chunker", "chunks", "model", "index"}
 
 
 def test_a_step_that_fails_gives_one_line_and_leaves_the_release(run: Run, tmp_path: Path) -> None:

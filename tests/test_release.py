@@ -81,14 +81,16 @@ def test_a_newer_format_is_refused(kind: type[Manifest | Pointer], manifest: Man
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"{}", b'{"format": "x"}', b'{"format": null}', b"\xff"])
 def test_what_is_no_manifest_is_damaged(data: bytes) -> None:
     """Not JSON, not an object, no format."""
-    with pytest.raises(DamagedReleaseError, match=r"^here is not a manifest or pointer of ragline; publish"):
+    with pytest.raises(DamagedReleaseError, match=r"^here is not a manifest or pointer of ragline; index"):
         Manifest.from_json(data, "here")
 
 
 def test_a_manifest_that_lacks_fields_is_damaged(manifest: Manifest) -> None:
     """The message names them."""
     data = {key: value for key, value in json.loads(manifest.to_json()).items() if key not in {"files", "checks"}}
-    with pytest.raises(DamagedReleaseError, match=r"^here lacks checks, files; publish the index again"):
+    with pytest.raises(
+        DamagedReleaseError, match=r"^here lacks checks, files; index the documents again with --rebuild"
+    ):
         Manifest.from_json(json.dumps(data).encode(), "here")
 
 
@@ -156,7 +158,7 @@ def test_a_damaged_file_is_found_when_it_is_fetched(
         index.store.write(key, b"vectorz")
     else:
         index.store.delete(key)
-    with pytest.raises(DamagedReleaseError, match=r"/chroma/data\.bin is .*; publish the index again"):
+    with pytest.raises(DamagedReleaseError, match=r"/chroma/data\.bin is .*; index the documents again with --rebuild"):
         index.fetch(manifest, tmp_path / "cache")
     assert list((tmp_path / "cache" / "releases").iterdir()) == []
 

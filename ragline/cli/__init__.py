@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragline import __version__
-from ragline.cli import ask, evaluate, index, releases
+from ragline.cli import ask, diff, evaluate, gc, index, plan, releases, rollback, verify
 from ragline.errors import RaglineError
 from ragline.settings import Settings
 
 _DESCRIPTION = """\
 Turn a folder or bucket of documents into answers with citations.
 
+  ragline plan docs                   what index would do, and about how long it takes
   ragline index docs                  read, chunk, embed and publish the documents
   ragline ask "How do I start?"       quote the passages that answer, with their sources
   ragline releases                    what has been published, and what is current
+  ragline verify                      prove that the current release is whole
+  ragline diff A [B]                  what one release has that another has not
+  ragline rollback                    make the release before live again
+  ragline gc                          remove old releases
   ragline eval --questions FILE       how well questions are answered
 
 Where releases are kept is --store or RAGLINE_STORE: a folder, or s3://bucket/prefix with the keys in
@@ -33,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ragline {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for verb in (index, ask, releases, evaluate):
+    for verb in (plan, index, ask, releases, verify, diff, rollback, gc, evaluate):
         sub = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__)
         verb.add_arguments(sub)
         sub.add_argument(

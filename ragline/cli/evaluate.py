@@ -71,11 +71,9 @@ def _beir(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     results = []
     with Retriever(index.fetch(manifest, Settings.from_environment().cache)) as retriever:
         for mode in MODES:
-            found = {
-                key: _documents(retriever.search(text, vector, _DEPTH, mode=mode))
-                for (key, text), vector in zip(beir.queries.items(), vectors, strict=True)
-            }
-            results.append({"mode": mode, **score_run(found, beir.qrels)})
+            found = retriever.search_all(list(beir.queries.values()), vectors, _DEPTH, mode=mode)
+            ranked = dict(zip(beir.queries, map(_documents, found), strict=True))
+            results.append({"mode": mode, **score_run(ranked, beir.qrels)})
     return results
 
 

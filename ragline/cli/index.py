@@ -11,6 +11,17 @@ _SHOWN = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only this command takes."""
+    add_corpus_arguments(parser)
+    parser.add_argument("--shards", type=int, default=1, help="parts embedded at once (default: 1, on all cores)")
+    parser.add_argument("--rebuild", action="store_true", help="make the release anew, though it is there")
+    parser.add_argument(
+        "--questions", default="", metavar="FILE", help="golden questions; an index that answers them worse is refused"
+    )
+    parser.add_argument("--max-drop", type=float, default=0.02, metavar="SCORE", help="by how much (default: 0.02)")
+
+
+def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which chunks an index holds."""
     parser.add_argument("documents", metavar="DOCS", help="folder, s3://bucket/prefix, or a single file")
     parser.add_argument("--name", default="default", help="name of the index (default: default)")
     parser.add_argument("--embedder", default="all-MiniLM-L6-v2", help="model folder or hub id (default: %(default)s)")
@@ -20,7 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-file-megabytes", type=float, default=64.0, metavar="MB", help="larger files are reported"
     )
-    parser.add_argument("--shards", type=int, default=0, help="parts embedded at once (default: the plan chooses)")
+    shrink = parser.add_mutually_exclusive_group()
+    shrink.add_argument(
+        "--max-shrink", type=_share, default=0.5, metavar="SHARE", help="refuse to lose more documents (default: 0.5)"
+    )
+    shrink.add_argument(
+        "--allow-shrink", dest="max_shrink", action="store_const", const=1.0, help="lose however many are gone"
+    )
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
+    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,6 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         text_field=arguments.text_field,
         max_file_megabytes=arguments.max_file_megabytes,
         shards=arguments.shards,
+        max_shrink=arguments.max_shrink,
+        rebuild=arguments.rebuild,
+        questions_uri=arguments.questions,
+        max_drop=arguments.max_drop,
     )
     lines.finish()
     if arguments.json:
@@ -49,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"... and {left} more; all are in the report")
     counts = ", ".join(f"{count} {kind}" for kind, count in summary["documents"].items())
     print(f"documents: {counts}")
-    print(f"release {summary['release']} is live: {summary['chunks']} chunks, {summary['embedded']} embedded")
+    again = ", as before" if summary["release"] == summary["previous_release"] else ""
+    print(f"release {summary['release']} is live{again}: {summary['chunks']} chunks, {summary['embedded']} embedded")
     print(f"report: {arguments.store.rstrip('/')}/indexes/{summary['name']}/runs/{summary['run']}/report.html")
     return 0

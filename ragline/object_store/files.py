@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,41 @@ def replacing(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Run the block while nobody else, in this process or another, is in one with the same lock file.
+
+    The file stays; the lock ends with the block, or with the process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(path)
+    while not _is_at(descriptor, path):  # who held it, or someone who cleaned up, removed the file
+        os.close(descriptor)
+        descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    # Open for writing, without which NFS gives no exclusive lock. A descriptor of its own keeps threads apart, too.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

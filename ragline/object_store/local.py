@@ -1,6 +1,7 @@
 """A folder as an object store: keys are paths below it."""
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -10,10 +11,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ragline.errors import IntegrityError, ObjectNotFoundError, StoreError
-from ragline.object_store.files import BLOCK_BYTES, replacing
-from ragline.object_store.objects import ObjectInfo, ObjectUnreadableError, check_key, is_temporary, temporary_name
+from ragline.object_store.files import BLOCK_BYTES, locked, replacing
+from ragline.object_store.objects import (
+    TEMPORARY,
+    ObjectInfo,
+    ObjectUnreadableError,
+    check_key,
+    is_temporary,
+    temporary_name,
+    written_before,
+)
 
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
+_LOCK = TEMPORARY + "lock"
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
@@ -107,6 +117,19 @@ class LocalStore:
         with self._replacing(key) as file, self._errors(f"write {key!r} to"):
             file.write(data)
 
+    def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """Return the file's bytes and their sha256."""
+        data = self.read(key)
+        return data, _tag(data)
+
+    def write_if(self, key: str, data: bytes, tag: str | None) -> str:
+        """Compare and replace the file, under a lock that all conditional writers of this folder share."""
+        check_key(key)
+        with self._errors("lock"), locked(self._folder / _LOCK):
+            if written_before(self, key, data, tag) is None:
+                self.write(key, data)
+        return _tag(data)
+
     def download(self, key: str, path: Path) -> None:
         """Copy the object to `path`."""
         with self._open(key) as source, replacing(path, durable=False) as target:
@@ -195,6 +218,10 @@ def _names(root: bytes, folder: bytes, start: bytes) -> list[bytes]:
         and not is_temporary(os.fsdecode(name))
     ]
     return sorted(relevant, reverse=True)
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _not_a_file(status: os.stat_result, key: str) -> str:

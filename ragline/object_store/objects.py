@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Protocol
 
-from ragline.errors import StoreError
+from ragline.errors import ConflictError, ObjectNotFoundError, StoreError
 
 TEMPORARY = ".ragline-tmp-"
 """A name that begins so is half-written or a probe: never listed, and not accepted as a key."""
@@ -86,6 +86,29 @@ class ObjectStore(Protocol):
             IntegrityError: what arrived is not what was sent.
         """
 
+    def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """Return the object's bytes, and the tag with which `write_if` replaces just these.
+
+        The tag is not that of a listing. Raises as `read`.
+        """
+
+    def write_if(self, key: str, data: bytes, tag: str | None) -> str:
+        """Store `data` under `key` if what is there still has this tag; verified. Return the new tag.
+
+        Of many who replace the same object at once, one succeeds. If `data` is there already, that is a success,
+        whoever wrote it and whatever the tag: an answer may have been lost, and the call repeated. `write` and
+        `delete` are not held back.
+
+        Args:
+            key: the object; a small one, held in memory.
+            data: what it is to be.
+            tag: of `read_tagged` or of an earlier `write_if`; None if there must be nothing yet.
+
+        Raises:
+            ConflictError: something else is there; it stands.
+            IntegrityError: what arrived is not what was sent.
+        """
+
     def download(self, key: str, path: Path) -> None:
         """Copy the object to the file `path`, as a stream; an interrupted copy leaves `path` as it was."""
 
@@ -116,6 +139,33 @@ def check_key(key: str) -> None:
         raise StoreError(
             f"{key!r} is not a key: expected names joined by '/', none empty, '.', '..' or beginning with {TEMPORARY!r}"
         )
+
+
+def find(store: ObjectStore, key: str) -> tuple[bytes, str | None]:
+    """Return the object's bytes and tag; no bytes and None if there is none."""
+    try:
+        return store.read_tagged(key)
+    except ObjectNotFoundError:
+        return b"", None
+
+
+def written_before(store: ObjectStore, key: str, data: bytes, tag: str | None) -> str | None:
+    """Return the tag of `data` if it is under `key` already; None if it may be written, since `tag` is there.
+
+    Raises:
+        ConflictError: something else is there.
+    """
+    there, current = find(store, key)
+    if current is not None and there == data:
+        return current
+    if current == tag:
+        return None
+    raise conflict(store, key)
+
+
+def conflict(store: ObjectStore, key: str) -> ConflictError:
+    """Return the error of a writer who was not the first."""
+    return ConflictError(f"{key!r} in {store.uri} was changed by someone else meanwhile; theirs stands: read it again")
 
 
 def sorted_by_key(objects: Iterable[ObjectInfo], *, run: int = 50_000) -> Iterator[ObjectInfo]:

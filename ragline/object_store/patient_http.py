@@ -10,6 +10,7 @@ import random
 import ssl
 import time
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 import urllib3
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _BUSY = {429, 500, 502, 503, 504}
+_COLLISION = b"<Code>ConditionalRequestConflict"
 _DAMAGED_ON_THE_WAY = (b"BadDigest", b"IncompleteBody", b"RequestTimeout", b"XAmzContentSHA256Mismatch")
 
 # OpenSSL reports a connection that was cut in these ways; all other TLS errors will come again.
@@ -69,6 +71,7 @@ class PatientPool(urllib3.PoolManager):
         fault_seconds: how long to repeat while there is no answer (refused, reset, timed out).
         connect_timeout: seconds until a connection must stand, and until a block must have been taken.
         read_timeout: seconds until the server must have sent something.
+        put_headers: added to each PUT, after it was signed: S3 takes conditions that are not signed.
         options: as for `urllib3.PoolManager`.
     """
 
@@ -79,6 +82,7 @@ class PatientPool(urllib3.PoolManager):
         fault_seconds: float,
         connect_timeout: float,
         read_timeout: float,
+        put_headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         # More threads than connections is fine: the surplus ones are closed after use.
@@ -90,11 +94,14 @@ class PatientPool(urllib3.PoolManager):
         )
         self._busy_seconds = busy_seconds
         self._fault_seconds = fault_seconds
+        self._put_headers = put_headers or {}
 
     def urlopen(  # type: ignore[override]  # minio passes keywords only
         self, method: str, url: str, *, body: bytes | None = None, **options: Any
     ) -> urllib3.BaseHTTPResponse:
         """Send the request, again after each transient fault; return the last answer or raise the last fault."""
+        if method == "PUT":
+            options["headers"] = {**options["headers"], **self._put_headers}
         busy, faulty = Patience(self._busy_seconds), Patience(self._fault_seconds)
         while True:
             # Sent as bytes, the whole body would have to pass within one connect timeout: the time limit of
@@ -123,6 +130,8 @@ def is_transient(fault: HTTPError) -> bool:
 def _asks_to_repeat(method: str, response: urllib3.BaseHTTPResponse) -> bool:
     if response.status == 400 and method in {"PUT", "POST"}:
         return any(b"<Code>" + code in response.data for code in _DAMAGED_ON_THE_WAY)
+    if response.status == 409:
+        return _COLLISION in response.data  # two conditional writes at once: neither was decided
     if response.status == 200 and method == "POST":
         # Completing a multipart upload can fail after the status line is sent.
         return b"<Error>" in response.data

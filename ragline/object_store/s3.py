@@ -4,27 +4,35 @@ import hashlib
 import io
 import logging
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import certifi
 import minio
+from minio.error import S3Error
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from ragline.errors import IntegrityError, ObjectNotFoundError, SettingError
+from ragline.errors import ConflictError, IntegrityError, ObjectNotFoundError, SettingError
 from ragline.object_store.files import BLOCK_BYTES, replacing
+from ragline.object_store.lease import SHORT_SECONDS, write_under_lease
 from ragline.object_store.objects import (
     ObjectInfo,
     check_key,
+    conflict,
+    find,
     is_temporary,
     sorted_by_key,
     temporary_name,
+    written_before,
 )
 from ragline.object_store.patient_http import Patience, PatientPool, is_transient
-from ragline.object_store.s3_errors import FAILURES, UploadGoneError, store_error
+from ragline.object_store.s3_errors import FAILURES, NoConditionsError, UploadGoneError, store_error
 from ragline.settings import S3Settings
 
 _log = logging.getLogger(__name__)
@@ -56,9 +64,7 @@ class S3Store:
         self._prefix = prefix + "/" if prefix else ""
         self._only = only
         self.uri = f"s3://{bucket}/{self._prefix}{only}".rstrip("/")
-        self._client = _connect(
-            settings, fault_seconds=settings.retry_seconds, connect_timeout=_CONNECT_TIMEOUT, read_timeout=_READ_TIMEOUT
-        )
+        self._client = _connect(settings)
 
     def __repr__(self) -> str:
         return f"S3Store({self.uri!r} at {self._settings.url})"
@@ -109,6 +115,85 @@ class S3Store:
         """Send the bytes, and compare the checksum that the server made of them."""
         self._put(key, io.BytesIO(data), len(data))
 
+    def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """Return the object's bytes and their ETag."""
+        data, headers = self._read(key)
+        return data, headers.get("etag", "").strip('"')
+
+    def read_aged(self, key: str) -> tuple[bytes, float]:
+        """Return the object's bytes, and how many seconds ago they were written by the server's clock; 0 if unknown."""
+        data, headers = self._read(key)
+        return data, _age(headers)
+
+    def write_if(self, key: str, data: bytes, tag: str | None) -> str:
+        """Send the bytes with a condition; to a server that does not look at it, write them under a lease."""
+        check_key(key)
+        if self._has_conditions:
+            return self._put_if(key, data, tag)
+        hurried = replace(self._settings, retry_seconds=min(SHORT_SECONDS, self._settings.retry_seconds))
+        in_haste = S3Store(hurried, self._bucket, self._prefix.rstrip("/"))
+        return write_under_lease(self, key, data, tag, in_haste=in_haste)
+
+    @cached_property
+    def _has_conditions(self) -> bool:
+        """Try whether the server refuses what it must refuse, and only that."""
+        probe = temporary_name()
+        try:
+            tag = self._put_if(probe, b"made", None)
+            wrong = [self._is_taken(probe, b"made again", None), self._is_taken(probe, b"stale", "0" * 32)]
+            answer = not any(wrong) and self._is_taken(probe, b"replaced", tag)
+        except (NoConditionsError, ConflictError):
+            answer = False
+        with self._errors("delete from"):
+            self._client.remove_object(self._bucket, self._prefix + probe)
+        if not answer:
+            _log.warning("%s has no conditional writes; writing under leases instead", self._settings.url)
+        return answer
+
+    def _is_taken(self, key: str, data: bytes, tag: str | None) -> bool:
+        try:
+            self._put_if(key, data, tag)
+        except ConflictError:
+            return False
+        return True
+
+    def _put_if(self, key: str, data: bytes, tag: str | None) -> str:
+        """Send the bytes on the condition until the server has what was sent; return their ETag."""
+        for _ in range(_ATTEMPTS):
+            stored = self._send_if(key, data, tag)
+            if stored is None:
+                # Refused; also when an answer was lost, and the request repeated after it had done its work.
+                if (before := written_before(self, key, data, tag)) is not None:
+                    return before
+                raise conflict(self, key)
+            if stored == _md5(data).hexdigest():
+                return stored
+            there, current = find(self, key)
+            if there == data and current is not None:
+                return current  # with some encryptions, an ETag is no checksum
+            if current != stored:
+                return stored  # replaced since, by someone who saw it
+            _log.warning("%r in %s is not what was sent; sending it again", key, self.uri)
+            tag = stored
+        raise self._never_arrived(key, len(data))
+
+    def _send_if(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Send the bytes once; return the ETag of what arrived, None if the condition did not hold."""
+        condition = {"If-None-Match": "*"} if tag is None else {"If-Match": f'"{tag}"'}
+        # The SDK has no parameter for it, but takes the pool of connections from us; a pool for each is cheap enough.
+        client = _connect(self._settings, put_headers=condition)
+        part = max(PART_BYTES, len(data))
+        with self._errors("write", key):
+            try:
+                put = client.put_object(self._bucket, self._prefix + key, io.BytesIO(data), len(data), part_size=part)
+            except S3Error as exc:
+                # AWS says so when there is nothing whose ETag could match.
+                is_gone = exc.code == "NoSuchKey" and tag is not None
+                if exc.code == "PreconditionFailed" or is_gone:
+                    return None
+                raise
+        return put.etag or ""
+
     def download(self, key: str, path: Path) -> None:
         """Copy the object to the file `path`."""
         with replacing(path, durable=False) as file:
@@ -139,7 +224,10 @@ class S3Store:
             if etag == expected or self._stored_etag(key, size, part) == expected:
                 return
             _log.warning("%r in %s is not what was sent; sending it again", key, self.uri)
-        raise IntegrityError(
+        raise self._never_arrived(key, size)
+
+    def _never_arrived(self, key: str, size: int) -> IntegrityError:
+        return IntegrityError(
             f"{key!r} in {self.uri} is not what was sent ({size} bytes), {_ATTEMPTS} times: "
             f"look for a second writer, or a fault between here and {self._settings.url}"
         )
@@ -164,13 +252,25 @@ class S3Store:
         except ObjectNotFoundError:
             return ""
 
-    def _blocks(self, key: str) -> Iterator[bytes]:
-        """Yield the object's bytes; after a fault on the way, go on where it stopped."""
+    def _read(self, key: str) -> tuple[bytes, Mapping[str, str]]:
+        """Return the object's bytes, and the headers that came with the last of them."""
+        headers: dict[str, str] = {}
+        return b"".join(self._blocks(key, headers)), headers
+
+    def _blocks(self, key: str, headers: dict[str, str] | None = None) -> Iterator[bytes]:
+        """Yield the object's bytes; after a fault on the way, go on where it stopped.
+
+        Args:
+            key: the object.
+            headers: takes those of the last answer, under names in lower case.
+        """
         patience = Patience(self._settings.retry_seconds)
         position, etag, complete = 0, "", False
         while not complete:
             with self._errors("read", key), closing(self._get(key, position, etag)) as response:
                 etag = response.headers.get("etag", "")
+                if headers is not None:
+                    headers.update({name.lower(): value for name, value in response.headers.items()})
                 try:
                     # Not decoded: an object with a Content-Encoding is what was stored.
                     for block in response.stream(BLOCK_BYTES, decode_content=False):
@@ -201,7 +301,14 @@ class S3Store:
             raise store_error(exc, f"cannot {doing} {what}", self._settings, key) from exc
 
 
-def _connect(settings: S3Settings, *, fault_seconds: float, connect_timeout: float, read_timeout: float) -> minio.Minio:
+def _connect(
+    settings: S3Settings,
+    *,
+    fault_seconds: float | None = None,
+    connect_timeout: float = _CONNECT_TIMEOUT,
+    read_timeout: float = _READ_TIMEOUT,
+    put_headers: Mapping[str, str] | None = None,
+) -> minio.Minio:
     options: dict[str, Any] = {"ssl_context": _trust(settings)} if settings.secure else {}
     try:
         return minio.Minio(
@@ -213,9 +320,10 @@ def _connect(settings: S3Settings, *, fault_seconds: float, connect_timeout: flo
             region=settings.region,
             http_client=PatientPool(
                 busy_seconds=settings.retry_seconds,
-                fault_seconds=fault_seconds,
+                fault_seconds=settings.retry_seconds if fault_seconds is None else fault_seconds,
                 connect_timeout=connect_timeout,
                 read_timeout=read_timeout,
+                put_headers=put_headers,
                 **options,
             ),
         )
@@ -234,6 +342,15 @@ def _trust(settings: S3Settings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(settings.ca_bundle))
     except (ssl.SSLError, OSError) as exc:
         raise SettingError(f"AWS_CA_BUNDLE is {str(settings.ca_bundle)!r}: expected a PEM file ({exc})") from exc
+
+
+def _age(headers: Mapping[str, str]) -> float:
+    """Return the seconds since an object was written; both times are the server's."""
+    try:
+        written, read = (parsedate_to_datetime(headers[name]) for name in ("last-modified", "date"))
+        return (read - written).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return 0.0
 
 
 def _problem(name: str) -> str:

@@ -26,6 +26,10 @@ class UploadGoneError(StoreError):
     """The upload in parts is completed, or was given up."""
 
 
+class NoConditionsError(StoreError):
+    """The server says that it has no conditional writes."""
+
+
 _SETTINGS = "check AWS_ENDPOINT_URL, S3_ENDPOINT and S3_USE_HTTPS"
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 
@@ -40,6 +44,8 @@ _BY_CODE: dict[str, tuple[type[StoreError], str]] = {
     "NoSuchKey": (ObjectNotFoundError, "there is no such object"),
     "NoSuchUpload": (UploadGoneError, "the upload has ended: start it again"),
     "PreconditionFailed": (ObjectUnreadableError, "it was replaced while it was read"),
+    "ConditionalRequestConflict": (StoreUnavailableError, "others wrote to it all the time: try again"),
+    "NotImplemented": (NoConditionsError, "the server does not know this request or one of its headers"),
     "InvalidObjectState": (ObjectUnreadableError, "it is archived: restore it first"),
     "RequestTimeTooSkewed": (StoreError, "the clocks of this machine and of the server differ: set them"),
     "AuthorizationHeaderMalformed": (StoreError, _REGION),

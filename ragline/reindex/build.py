@@ -1,93 +1,133 @@
-"""Build the indexes of a release in a folder: Chroma and tantivy over the same rows."""
+"""Build the indexes of a release in a folder: Chroma and tantivy over the same chunks."""
 
-import json
-from collections.abc import Iterator
+import logging
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ragline.chunk_table import write_chunk_table
 from ragline.embedding.model import find_model
+from ragline.errors import ReleaseError
 from ragline.lexical import build_lexical
 from ragline.object_store import open_store
 from ragline.progress import progress
-from ragline.release import CHUNKS, DOCUMENTS, LEXICAL, VECTORS
-from ragline.tables import CHUNKS as CHUNK_SCHEMA
-from ragline.tables import TableWriter, count_rows, read_chunks, read_rows
-from ragline.vector_store import Metadata, build_vector_store
+from ragline.reindex.entries import Entries
+from ragline.reindex.plan import Plan
+from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTORS, Index, Manifest
+from ragline.settings import Settings
+from ragline.tables import TableWriter, read_chunks, read_rows
+from ragline.vector_store import Difference, build_vector_store, hnsw, update_vector_store
 from ragline.vectors import Vectors
 
-EXACT = "vectors.npy"
-"""The vectors in row order, for the checks; not published."""
+_log = logging.getLogger(__name__)
+
+MOST_CHANGED = 0.2
+"""Share of chunks that a vector index may lose by deletion, or gain, before it is built anew: a deleted vector stays
+in the graph, takes room and is walked through."""
 
 _DOCUMENT_FACTS = pa.schema([(name, pa.string()) for name in ("id", "digest", "title", "media_type", "metadata")])
-_RESERVED = frozenset({"row", "source", "title", "section", "media_type", "chroma:document"})
 
 
-def build_index(documents: Path, chunks: Path, index: Path, *, store_uri: str, embedder: str, model_digest: str) -> int:
-    """Write chunks, documents, vector index and lexical index to the folder `index`; return the rows.
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built.
+
+    Attributes:
+        chunks: how many the index holds.
+        base: the release whose vector index was changed; "" if it was built from nothing.
+        deleted: vectors deleted from it since it was built from nothing.
+    """
+
+    chunks: int
+    base: str
+    deleted: int
+
+
+def build_index(
+    documents: Path, chunks: Path, plan: Path, index: Path, *, store_uri: str, name: str, embedder: str
+) -> Built:
+    """Write chunks, documents, vector index and lexical index to the folder `index`.
+
+    The vector index is the current release's, with what changed, if that is little; otherwise it is built from
+    nothing. Ids and vectors are the same either way.
 
     Args:
         documents: Parquet of the snapshot.
         chunks: Parquet of its chunks, all of whose texts have vectors.
+        plan: of the run.
         index: folder to create.
-        store_uri: where the vectors are.
-        embedder: name of the model, for its dimensions.
-        model_digest: whose vectors to take.
+        store_uri: where vectors and releases are.
+        name: of the index.
+        embedder: name of the model.
 
     Raises:
         IntegrityError: a chunk has no vector.
     """
     index.mkdir(parents=True, exist_ok=True)
-    facts = _write_documents(documents, index / DOCUMENTS)
-    _write_chunks(chunks, index / CHUNKS)
-    ids, vectors = _gather(chunks, index / EXACT, Vectors(open_store(store_uri), model_digest), embedder)
+    store, model = open_store(store_uri), find_model(embedder)
+    _write_documents(documents, index / DOCUMENTS)
+    write_chunk_table(chunks, index / CHUNKS)
+    vectors = _gather(chunks, index / EXACT, Vectors(store, model.digest), model.dimensions)
     (index / LEXICAL).mkdir()
     build_lexical(index / LEXICAL, read_chunks(chunks))
-    with progress("index", total=len(ids), unit="chunks") as step:
-        for done in build_vector_store(index / VECTORS, ids, vectors, _metadata(chunks, facts)):
-            step.advance(done - step.done)
-    return len(ids)
+    entries = Entries.read(index)
+    base = _base(Index(store, name), Plan.read(plan), model.digest)
+    built = _update(Index(store, name), base, entries, vectors, index / VECTORS) if base else None
+    if built is None:
+        with progress("index", total=len(entries), unit="chunks") as step:
+            for done in build_vector_store(index / VECTORS, entries.ids, vectors, entries.metadata()):
+                step.advance(done - step.done)
+    return built or Built(len(entries), "", 0)
 
 
-def _gather(chunks: Path, path: Path, vectors: Vectors, embedder: str) -> tuple[list[str], np.ndarray]:
+def _base(releases: Index, plan: Plan, model_digest: str) -> Manifest | None:
+    """Return the release whose vector index can be changed into this one."""
+    if not plan.previous or plan.rebuild:
+        return None
+    manifest = releases.manifest(plan.previous)
+    return manifest if manifest.digests["model"] == model_digest else None
+
+
+def _update(releases: Index, base: Manifest, entries: Entries, vectors: np.ndarray, target: Path) -> Built | None:
+    """Change a copy of the base's vector index, if it can be read and little changed."""
+    try:
+        folder = releases.fetch(base, Settings.from_environment().cache)
+    except ReleaseError as exc:
+        _log.warning("release %s cannot be built upon: %s", base.release, exc)
+        return None
+    earlier = Entries.read(folder)
+    removed, added, changed = earlier.difference(entries)
+    deleted = int(base.counts.get("deleted", 0)) + len(removed)
+    if max(deleted, len(added)) > MOST_CHANGED * len(entries) or hnsw(len(earlier)) != hnsw(len(entries)):
+        return None
+    shutil.copytree(folder / VECTORS, target)
+    rows = [entries.row(key) for key in added]
+    metadata = [entries.metadata_of(row) for row in rows]
+    update_vector_store(target, Difference(removed, added, vectors[rows], metadata, changed))
+    _log.info(
+        "vector index of release %s: %d removed, %d added, %d with other metadata",
+        base.release,
+        len(removed),
+        len(added),
+        len(changed),
+    )
+    return Built(len(entries), base.release, deleted)
+
+
+def _gather(chunks: Path, path: Path, vectors: Vectors, dimensions: int) -> np.ndarray:
     """Bring the vectors into row order on disk, so that memory does not grow with them."""
-    rows = list(read_rows(chunks, ["id", "digest"]))
-    shape = (len(rows), find_model(embedder).dimensions)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    vectors.read([row["digest"] for row in rows], out)
+    digests = [row["digest"] for row in read_rows(chunks, ["digest"])]
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(digests), dimensions))
+    vectors.read(digests, out)
     out.flush()
-    return [row["id"] for row in rows], out
+    return out
 
 
-def _write_documents(documents: Path, path: Path) -> dict[str, dict[str, Any]]:
-    """Write the documents without their text; return what filters may ask of each."""
-    facts = {}
+def _write_documents(documents: Path, path: Path) -> None:
+    """Write the documents without their text."""
     with TableWriter(path, _DOCUMENT_FACTS) as writer:
         for row in read_rows(documents, _DOCUMENT_FACTS.names):
             writer.write_row(row)
-            facts[row["id"]] = {
-                **{key: value for key, value in json.loads(row["metadata"]).items() if key not in _RESERVED},
-                "media_type": row["media_type"],
-            }
-    return facts
-
-
-def _write_chunks(chunks: Path, path: Path) -> None:
-    """Write the chunks uncompressed, so that a reader maps the file and touches what it shows."""
-    with pa.ipc.new_file(str(path), CHUNK_SCHEMA) as writer:
-        rows: list[dict[str, Any]] = []
-        for row in read_rows(chunks):
-            rows.append(row)
-            if len(rows) == 1024:
-                writer.write_table(pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA))
-                rows = []
-        if rows or not count_rows(chunks):
-            writer.write_table(pa.Table.from_pylist(rows, schema=CHUNK_SCHEMA))
-
-
-def _metadata(chunks: Path, facts: dict[str, dict[str, Any]]) -> Iterator[Metadata]:
-    for row in read_rows(chunks, ["document", "title", "section"]):
-        own = {"source": row["document"], "title": row["title"], "section": row["section"]}
-        yield {**facts[row["document"]], **own}

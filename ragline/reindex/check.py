@@ -5,48 +5,84 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from ragline.calibration import calibrate
+from ragline.calibration import Calibration, calibrate
+from ragline.chunk_table import ChunkTable
 from ragline.embedding.embedder import Embedder
 from ragline.errors import GateError
-from ragline.reindex.build import EXACT
-from ragline.release import CHUNKS
+from ragline.everyday_questions import question_vectors
+from ragline.object_store import open_store
+from ragline.reindex.golden import check_golden
+from ragline.release import CHUNKS, EXACT, Index
 from ragline.retrieval import Retriever
 from ragline.vector_store import VectorStore
+from ragline.vectors import Vectors
 
 _log = logging.getLogger(__name__)
 
 LEAST_RECALL = 0.98
-_BATCH = 1000
+_BATCH = 2000
 _QUERIES = 100
+_NEAREST = 10
 
 
-def check_index(index: Path, checks: Path, *, embedder: str) -> None:
+def check_index(
+    index: Path,
+    checks: Path,
+    *,
+    store_uri: str,
+    name: str,
+    embedder: str,
+    model_digest: str,
+    questions_uri: str = "",
+    max_drop: float = 0.02,
+) -> None:
     """Prove that an index is whole and finds what exact search finds; write the measures as JSON.
 
     Args:
         index: folder of `build_index`.
         checks: JSON file to write: `checks` and `calibration`, as a manifest holds them.
+        store_uri: where vectors and releases are.
+        name: of the index.
         embedder: name of the model.
+        model_digest: of the model.
+        questions_uri: golden questions (file or s3:// object); "" for none.
+        max_drop: how far their scores may fall below the current release's.
 
     Raises:
         GateError: a check failed.
     """
+    store = open_store(store_uri)
+    with Retriever(index) as retriever:
+        measures: dict[str, float] = _check_whole(index, retriever)
+        vectors = question_vectors(Vectors(store, model_digest), lambda texts: Embedder.named(embedder).embed(texts))
+        calibration = calibrate(retriever, vectors)
+        if questions_uri:
+            measures |= check_golden(
+                retriever, calibration, Index(store, name), Embedder.named(embedder), questions_uri, max_drop
+            )
+    _log_measures(measures, calibration)
+    text = json.dumps({"checks": measures, "calibration": calibration.to_dict()})
+    checks.write_text(text, encoding="utf-8")
+
+
+def _check_whole(index: Path, retriever: Retriever) -> dict[str, float]:
     vectors = np.load(index / EXACT, mmap_mode="r")
-    with pa.memory_map(str(index / CHUNKS)) as file, Retriever(index) as retriever:
-        ids = pa.ipc.open_file(file).read_all()["id"].to_pylist()
-        _check_counts(len(ids), retriever)
-        _check_vectors(ids, vectors, retriever.vectors)
-        recall = _recall(vectors, retriever.vectors)
-        calibration = calibrate(retriever, Embedder.named(embedder))
+    with ChunkTable(index / CHUNKS) as chunks:
+        ids = chunks.ids()
+    _check_counts(len(ids), retriever)
+    _check_vectors(ids, vectors, retriever.vectors)
+    recall = _recall(ids, vectors, retriever.vectors)
     if recall < LEAST_RECALL:
         raise GateError(
             f"recall@10 of the vector index is {recall:.3f}, at least {LEAST_RECALL} is needed; not published"
         )
-    _log.info("checks: %d chunks whole, recall@10 %.4f, relevant from %.3f", len(ids), recall, calibration.threshold)
-    measures = {"checks": {"chunks": len(ids), "recall@10": round(recall, 4)}, "calibration": calibration.to_dict()}
-    checks.write_text(json.dumps(measures), encoding="utf-8")
+    return {"chunks": len(ids), "recall@10": round(recall, 4)}
+
+
+def _log_measures(measures: dict[str, float], calibration: Calibration) -> None:
+    shown = ", ".join(f"{key} {value:g}" for key, value in measures.items())
+    _log.info("checks: %s, relevant from %.3f", shown, calibration.threshold)
 
 
 def _check_counts(chunks: int, retriever: Retriever) -> None:
@@ -59,28 +95,36 @@ def _check_vectors(ids: list[str], vectors: np.ndarray, store: VectorStore) -> N
     for start in range(0, len(ids), _BATCH):
         batch = ids[start : start + _BATCH]
         stored = store.stored(batch)
-        wrong = [
-            key
-            for row, key in enumerate(batch, start=start)
-            if key not in stored or float(stored[key] @ vectors[row]) < 1 - 1e-5
-        ]
+        missing = [key for key in batch if key not in stored]
+        there = [row for row, key in enumerate(batch) if key in stored]
+        found = np.array([stored[batch[row]] for row in there]).reshape(len(there), vectors.shape[1])
+        cosines = np.einsum("ij,ij->i", found, vectors[start : start + len(batch)][there])
+        wrong = missing + [batch[there[row]] for row in np.flatnonzero(cosines < 1 - 1e-5)]
         if wrong:
             raise GateError(
                 f"{len(wrong)} chunks have no or a wrong vector, {wrong[0]} first; not published, run it again"
             )
 
 
-def _recall(vectors: np.ndarray, store: VectorStore) -> float:
+def _recall(ids: list[str], vectors: np.ndarray, store: VectorStore) -> float:
     """Return recall@10 against exact search, for queries near stored vectors (equal scores count as found)."""
+    nearest = min(_NEAREST, len(vectors))
     generator = np.random.default_rng(0)
     rows = generator.choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
     noise = generator.normal(scale=0.5 / np.sqrt(vectors.shape[1]), size=(len(rows), vectors.shape[1]))
     queries = (vectors[np.sort(rows)] + noise).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    nearest = min(10, len(vectors))
+    least, places = _nearest_scores(queries, vectors, nearest) - 1e-6, {key: row for row, key in enumerate(ids)}
     found = 0
-    for query in queries:
-        scores = vectors @ query
-        least = np.partition(scores, -nearest)[-nearest] - 1e-6
-        found += sum(scores[row] >= least for row in store.search(query, nearest))
+    for query, lowest, hits in zip(queries, least, store.search_all(queries, nearest), strict=True):
+        found += int(np.sum(vectors[[places[key] for key in hits]] @ query >= lowest))
     return found / (nearest * len(queries))
+
+
+def _nearest_scores(queries: np.ndarray, vectors: np.ndarray, nearest: int) -> np.ndarray:
+    """Return, per query, the `nearest`-th highest cosine over all vectors, a block of them in memory at a time."""
+    best = np.full((len(queries), nearest), -np.inf, dtype=np.float32)
+    for start in range(0, len(vectors), 8192):
+        scores = queries @ vectors[start : start + 8192].T
+        best = np.partition(np.hstack([best, scores]), -nearest, axis=1)[:, -nearest:]
+    return np.asarray(best.min(axis=1))

@@ -9,15 +9,16 @@ from ragline.documents import Chunk
 from ragline.embedding.embedder import Embedder, load_tokenizer
 from ragline.embedding.model import find_model
 from ragline.errors import ModelError
+from ragline.everyday_questions import question_vectors
 from ragline.object_store import open_store
-from ragline.progress import Step, progress
+from ragline.progress import progress
 from ragline.tables import read_chunks, read_rows
 from ragline.vectors import Shard, Vectors
 
 _log = logging.getLogger(__name__)
 
 PART = 8192
-"""Vectors per stored part: what a killed run can lose."""
+"""Vectors per stored part: what a killed run can lose, and what two runs at once may do twice."""
 
 
 def embed_shard(
@@ -49,13 +50,19 @@ def embed_shard(
             "the model changed during the run: start it again"
         )
     chunker = Chunker(load_tokenizer(model), ChunkSize(text=size, overlap=overlap, whole=model.max_tokens))
-    total = len(missing)
-    with progress("embed", total=total, unit="texts") as step:
+    embedded = 0
+    with progress("embed", total=len(missing), unit="texts") as step:
         worker = Embedder(model)
         _log.info("embedding with %s in %s", embedder, worker.precision)
+        question_vectors(vectors, worker.embed)  # while the model is loaded: the checks ask them
         for batch in _batches(chunks, missing):
-            _embed_batch(batch, chunker, worker, vectors, part, step)
-    return total
+            if new := _not_done_by_others(batch, vectors, part) if embedded else batch:
+                texts = [chunker.embedded_text(chunk) for chunk in new]
+                vectors.write(part, [chunk.digest for chunk in new], worker.embed(texts, advance=step.advance))
+            embedded += len(new)
+            if done := len(batch) - len(new):
+                step.advance(done)
+    return embedded
 
 
 def _batches(chunks: Path, missing: set[str]) -> Iterator[list[Chunk]]:
@@ -72,8 +79,7 @@ def _batches(chunks: Path, missing: set[str]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _embed_batch(
-    batch: list[Chunk], chunker: Chunker, embedder: Embedder, vectors: Vectors, part: Shard, step: Step
-) -> None:
-    texts = [chunker.embedded_text(chunk) for chunk in batch]
-    vectors.write(part, [chunk.digest for chunk in batch], embedder.embed(texts, advance=step.advance))
+def _not_done_by_others(batch: list[Chunk], vectors: Vectors, part: Shard) -> list[Chunk]:
+    """Leave out what another run has embedded since this one began."""
+    known = vectors.known(part)
+    return [chunk for chunk in batch if chunk.digest not in known]

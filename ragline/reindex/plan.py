@@ -1,16 +1,18 @@
-"""Say what a run will do before it does it: which documents changed, how much is to embed, in how many shards."""
+"""Say what a run will do before it does it: which documents changed, how much is to embed, about how long it takes."""
 
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from ragline.errors import NoReleaseError
+from ragline.errors import DamagedReleaseError, GateError, NoReleaseError
 from ragline.object_store import open_store
-from ragline.release import Index
-from ragline.tables import read_rows
+from ragline.reindex.changes import Changes, compare
+from ragline.reindex.duration import expected_seconds, readable_seconds
+from ragline.reindex.origin import Origin
+from ragline.release import Index, Manifest
+from ragline.tables import count_rows, read_rows
 from ragline.vectors import Shard, Vectors
 
 _log = logging.getLogger(__name__)
@@ -20,41 +22,71 @@ TEXTS_PER_SHARD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """How the documents differ from those of the current release, by document id.
-
-    Attributes:
-        moved: pairs of old and new id of documents whose bytes are the same.
-    """
-
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    moved: tuple[tuple[str, str], ...] = ()
-    removed: tuple[str, ...] = ()
-    unchanged: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run will do.
 
     Attributes:
+        origin: what the release is made from.
         previous: the current release, "" if there is none.
+        pointer: digest of the pointer that it was planned against; the run may only replace that one.
+        changes: of the documents since the current release.
+        chunks: how many the release has.
         embed: number of distinct texts that have no vector yet.
+        tokens: length of those texts together.
+        seconds: about how long the run takes from here.
         shards: names of the parts into which embedding is cut, at least one.
+        rebuild: make the release anew, from nothing, though it is there.
     """
 
+    origin: Origin
     previous: str
+    pointer: str
     changes: Changes
     chunks: int
     embed: int
+    tokens: int
+    seconds: float
     shards: tuple[str, ...]
+    rebuild: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return self.rebuild or self.origin.release != self.previous
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `plan_reindex` wrote."""
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        origin, changes = Origin(**value.pop("origin")), Changes.of(value.pop("changes"))
+        return cls(**{**value, "shards": tuple(value["shards"])}, origin=origin, changes=changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON holds it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{count} documents {kind}" if kind == "added" else f"{count} {kind}"
+            for kind, count in self.changes.counts().items()
+        )
+        rest = f"about {readable_seconds(self.seconds)}" if self.changed else "nothing to do"
+        return f"plan: {counts}; {self.embed} of {self.chunks} chunks to embed; {rest}"
 
 
 def plan_reindex(
-    documents: Path, chunks: Path, plan: Path, *, store_uri: str, name: str, model_digest: str, shards: int = 0
-) -> list[str]:
-    """Compare a snapshot with the current release, write the plan as JSON, and return the shards to embed.
+    documents: Path,
+    chunks: Path,
+    plan: Path,
+    *,
+    store_uri: str,
+    name: str,
+    origin: Origin,
+    shards: int = 0,
+    max_shrink: float = 0.5,
+    rebuild: bool = False,
+) -> Plan:
+    """Compare a snapshot with the current release, write the plan as JSON, and return it.
 
     Args:
         documents: Parquet of the snapshot.
@@ -62,87 +94,68 @@ def plan_reindex(
         plan: JSON file to write.
         store_uri: where vectors and releases are.
         name: of the index.
-        model_digest: of the embedder.
+        origin: what the release is made from.
         shards: how many parts may be embedded at once; 0 lets the plan choose.
+        max_shrink: largest share of its documents that the index may lose.
+        rebuild: make the release anew though it is there: it is damaged.
+
+    Raises:
+        GateError: the index would lose more.
     """
     store = open_store(store_uri)
-    store.check(write=True)
-    previous, before = _previous(Index(store, name))
+    index = Index(store, name)
+    pointer = index.pointer_digest()
+    previous, before = _current(index, rebuild=rebuild)
     after = {row["id"]: row["digest"] for row in read_rows(documents, ["id", "digest"])}
-    texts = {row["digest"] for row in read_rows(chunks, ["digest"])}
-    missing = len(texts - Vectors(store, model_digest).known(Shard()))
-    count = shards or max(1, -(-missing // TEXTS_PER_SHARD))
+    changes = compare(before, after)
+    if previous:
+        check_shrink(changes, previous, origin.documents_uri, max_shrink)
+    tokens = {row["digest"]: row["tokens"] for row in read_rows(chunks, ["digest", "tokens"])}
+    missing = tokens.keys() - Vectors(store, origin.model).known(Shard())
+    to_embed = sum(tokens[key] for key in missing)
     made = Plan(
-        previous=previous,
-        changes=compare(before, after),
-        chunks=sum(1 for _ in read_rows(chunks, ["tokens"])),
-        embed=missing,
-        shards=tuple(map(str, Shard.split(min(count, 256)))),
+        origin=origin,
+        previous=previous.release if previous else "",
+        pointer=pointer,
+        changes=changes,
+        chunks=count_rows(chunks),
+        embed=len(missing),
+        tokens=to_embed,
+        seconds=expected_seconds(index, to_embed, count_rows(chunks)),
+        shards=tuple(map(str, Shard.split(min(shards or max(1, -(-len(missing) // TEXTS_PER_SHARD)), 256)))),
+        rebuild=rebuild,
     )
-    plan.write_text(json.dumps(asdict(made), ensure_ascii=False), encoding="utf-8")
-    _log.info("%s", describe(made))
-    return list(made.shards)
+    plan.write_text(json.dumps(made.to_dict(), ensure_ascii=False), encoding="utf-8")
+    _log.info("%s", made)
+    return made
 
 
-def read_plan(path: Path) -> Plan:
-    """Read what `plan_reindex` wrote."""
-    value = json.loads(path.read_text(encoding="utf-8"))
-    changes = value["changes"]
-    return Plan(
-        previous=value["previous"],
-        changes=Changes(
-            added=tuple(changes["added"]),
-            changed=tuple(changes["changed"]),
-            moved=tuple((old, new) for old, new in changes["moved"]),
-            removed=tuple(changes["removed"]),
-            unchanged=changes["unchanged"],
-        ),
-        chunks=value["chunks"],
-        embed=value["embed"],
-        shards=tuple(value["shards"]),
-    )
+def check_shrink(changes: Changes, previous: Manifest, documents_uri: str, max_shrink: float) -> None:
+    """Refuse to lose a large share of the documents: more often it is the source that broke.
 
+    An index that is pointed at another place with none of the same documents is meant.
 
-def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
-    """Return how documents changed, given id to digest before and after.
-
-    A new id whose bytes stood under an id that is gone was moved; of several equal ones, each old id
-    is taken once, in order.
+    Raises:
+        GateError: too many documents are gone.
     """
-    gone = [key for key in before if key not in after]
-    new = [key for key in after if key not in before]
-    by_digest = _by_digest(gone, before)
-    moved = tuple((by_digest[after[key]].pop(0), key) for key in new if by_digest.get(after[key]))
-    left, arrived = {old for old, _ in moved}, {key for _, key in moved}
-    changed = tuple(key for key in after if key in before and after[key] != before[key])
-    return Changes(
-        added=tuple(key for key in new if key not in arrived),
-        changed=changed,
-        moved=moved,
-        removed=tuple(key for key in gone if key not in left),
-        unchanged=len(after) - len(new) - len(changed),
-    )
+    lost, before = len(changes.removed), changes.before
+    elsewhere = documents_uri != previous.documents_uri and lost == before
+    if lost > max_shrink * before and not elsewhere:
+        raise GateError(
+            f"{lost} of {before} documents are gone from {documents_uri!r} ({changes.removed[0]!r} first), more than "
+            f"the allowed share of {max_shrink:g}; release {previous.release} serves on. If they were meant to go, "
+            "run again with --allow-shrink (max_shrink = 1 in the pipeline)"
+        )
 
 
-def describe(plan: Plan) -> str:
-    """Return the plan in one line."""
-    changes = plan.changes
-    return (
-        f"plan: {len(changes.added)} documents added, {len(changes.changed)} changed, {len(changes.moved)} moved, "
-        f"{len(changes.removed)} removed, {changes.unchanged} unchanged; {plan.embed} of {plan.chunks} chunks to embed"
-    )
-
-
-def _previous(index: Index) -> tuple[str, dict[str, str]]:
+def _current(index: Index, *, rebuild: bool) -> tuple[Manifest | None, dict[str, str]]:
+    """Return the current release and its documents; a damaged one counts as none if it is to be made anew."""
     try:
         manifest = index.current()
+        return manifest, index.documents(manifest)
     except NoReleaseError:
-        return "", {}
-    return manifest.release, index.documents(manifest)
-
-
-def _by_digest(keys: Iterable[str], digests: Mapping[str, str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        groups[digests[key]].append(key)
-    return groups
+        return None, {}
+    except DamagedReleaseError:
+        if rebuild:
+            return None, {}
+        raise

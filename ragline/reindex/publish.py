@@ -3,87 +3,62 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ragline import digests
 from ragline.embedding.model import find_model
 from ragline.object_store import open_store
-from ragline.reindex.build import EXACT
-from ragline.release import DOCUMENTS, INDEX_VERSION, Index, Manifest, describe_files, now
+from ragline.reindex.origin import Origin
+from ragline.reindex.plan import Plan
+from ragline.release import DOCUMENTS, EXACT, Index, Manifest, describe_files, now
 from ragline.tables import count_rows
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What an index was made from; together this names the release.
-
-    Attributes:
-        corpus: digest of the snapshot.
-        chunks: digest of the chunks.
-        model: digest of the embedder.
-        size: chunk size in tokens.
-        overlap: chunk overlap in tokens.
-        documents_uri: where the documents were.
-        embedder: the embedder's name.
-    """
-
-    corpus: str
-    chunks: str
-    model: str
-    size: int
-    overlap: int
-    documents_uri: str
-    embedder: str
-
-    @property
-    def digest(self) -> str:
-        """Digest of the index: equal for equal documents, chunks and model, on any machine."""
-        return digests.of_json([INDEX_VERSION, self.corpus, self.chunks, self.model])
-
-
-def publish_release(index: Path, checks: Path, *, store_uri: str, name: str, run: str, origin: Origin) -> str:
+def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, name: str, run: str, deleted: int) -> str:
     """Store the release, then move the pointer to it; return its name.
 
-    The same index again finds its release there and only moves the pointer, if need be.
+    The same index again finds its release there and only moves the pointer.
 
     Args:
         index: folder of `build_index`.
         checks: JSON of `check_index`.
+        plan: of the run; the pointer moves only if it is still the one that the run was planned against.
         store_uri: where releases are.
         name: of the index.
         run: that publishes.
-        origin: what the index was made from.
+        deleted: of `ragline.reindex.build.Built`.
+
+    Raises:
+        ConflictError: another run has published meanwhile; its release serves on.
     """
-    store = open_store(store_uri)
-    releases = Index(store, name)
-    release = origin.digest[:16]
-    if releases.has(release):
-        manifest = releases.manifest(release)
-        _log.info("release %s is there already: the same documents, chunks and model", release)
+    releases, planned = Index(open_store(store_uri), name), Plan.read(plan)
+    origin = planned.origin
+    made = _manifest(index, json.loads(checks.read_text(encoding="utf-8")), origin, deleted)
+    if releases.has(origin.release) and not planned.rebuild:
+        _log.info("release %s is there already: the same documents, chunks and model", origin.release)
     else:
-        manifest = _manifest(index, json.loads(checks.read_text(encoding="utf-8")), origin, release)
-        releases.add(manifest, index)
-    releases.point(manifest, run)
-    _log.info("release %s of index %s is live in %s", release, name, store.uri)
-    return release
+        releases.add(made, index)
+    releases.point(made, run, planned=planned.pointer)
+    if not releases.has(origin.release):  # an old one, which was being collected: `gc` and we each look after we write
+        releases.add(made, index)
+    _log.info("release %s of index %s is live in %s", origin.release, name, releases.store.uri)
+    return origin.release
 
 
-def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, release: str) -> Manifest:
+def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted: int) -> Manifest:
     files = describe_files(index)
     files.pop(EXACT)
-    facts = asdict(origin)
     return Manifest(
-        release=release,
-        digests={"index": origin.digest, **{key: facts[key] for key in ("corpus", "chunks", "model")}},
+        release=origin.release,
+        digests=origin.digests,
         embedder=origin.embedder,
         counts={
             "documents": count_rows(index / DOCUMENTS),
             "chunks": int(measures["checks"]["chunks"]),
             "dimensions": find_model(origin.embedder).dimensions,
+            "deleted": deleted,
         },
         chunking={"size": origin.size, "overlap": origin.overlap},
         documents_uri=origin.documents_uri,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ragline.object_store import open_store
-from ragline.reindex.plan import Changes, read_plan
+from ragline.reindex.changes import Changes
+from ragline.reindex.duration import embedding_rate
+from ragline.reindex.plan import Plan
 from ragline.reindex.report import render_report
 from ragline.release import Index, Manifest
 from ragline.tables import read_rows
@@ -25,7 +27,6 @@ def report_run(
     store_uri: str,
     name: str,
     run: str,
-    release: str,
     embedded: int,
     seconds: Mapping[str, float],
 ) -> str:
@@ -34,27 +35,27 @@ def report_run(
     Args:
         unreadable: JSON Lines of the snapshot.
         chunks: Parquet of the chunks.
-        plan: JSON of the plan.
+        plan: JSON of the plan; what it planned is live.
         report: HTML file to write.
         store_uri: where the run's report is kept: indexes/<name>/runs/<run>/.
         name: of the index.
         run: name of the run.
-        release: that was published.
         embedded: number of texts embedded.
         seconds: how long each step took.
     """
-    index, planned = Index(open_store(store_uri), name), read_plan(plan)
-    manifest = index.manifest(release)
+    index, planned = Index(open_store(store_uri), name), Plan.read(plan)
+    manifest = index.manifest(planned.origin.release)
     problems = [json.loads(line) for line in unreadable.read_text(encoding="utf-8").splitlines()]
     summary: dict[str, Any] = {
         "name": name,
         "run": run,
-        "release": release,
+        "release": manifest.release,
         "previous_release": planned.previous,
-        "documents": {**_counts(planned.changes), "unreadable": len(problems)},
+        "documents": {**planned.changes.counts(), "unreadable": len(problems)},
         "chunks": manifest.counts["chunks"],
         "embedded": embedded,
         "seconds": dict(seconds),
+        "tokens_per_second": embedding_rate(index, planned.tokens, seconds.get("embed", 0.0)),
     }
     page = render_report({**summary, **_details(manifest, planned.changes, chunks, store_uri)}, problems)
     report.write_text(page, encoding="utf-8")
@@ -62,16 +63,6 @@ def report_run(
     text = json.dumps(summary, ensure_ascii=False)
     index.write_run(run, {"report.html": page.encode(), "summary.json": text.encode()})
     return text
-
-
-def _counts(changes: Changes) -> dict[str, int]:
-    return {
-        "added": len(changes.added),
-        "changed": len(changes.changed),
-        "moved": len(changes.moved),
-        "removed": len(changes.removed),
-        "unchanged": changes.unchanged,
-    }
 
 
 def _details(manifest: Manifest, changes: Changes, chunks: Path, store_uri: str) -> dict[str, Any]:

@@ -52,18 +52,27 @@ class Tiny:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """An XLM-RoBERTa encoder with CLS pooling, made by transformers."""
     torch = pytest.importorskip("torch", reason="makes the reference model: pip install 'ragline[train]'")
-    transformers = pytest.importorskip("transformers", reason="makes the reference model: pip install 'ragline[train]'")
-    torch.manual_seed(7)
-    config = transformers.XLMRobertaConfig(**TINY, initializer_range=0.5)
-    reference = transformers.XLMRobertaModel(config, add_pooling_layer=False).eval()
-    folders = [tmp_path_factory.mktemp(name) for name in ("safetensors", "pickled")]
-    for folder in folders:
-        reference.save_pretrained(folder)
-        tokenizer().save(str(folder / "tokenizer.json"))
-        write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    folders = [tiny_model(tmp_path_factory.mktemp(name)) for name in ("safetensors", "pickled")]
+    reference = _tiny_encoder(7, 34)
     (folders[1] / "model.safetensors").unlink()
     torch.save(reference.state_dict(), folders[1] / "pytorch_model.bin")
     return Tiny(folders[0], folders[1], reference)
+
+
+def tiny_model(folder: Path, *, seed: int = 7, positions: int = 34) -> Path:
+    """Write a tiny model of random weights to a folder, and return the folder."""
+    _tiny_encoder(seed, positions).save_pretrained(folder)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    return folder
+
+
+def _tiny_encoder(seed: int, positions: int) -> Any:
+    torch = pytest.importorskip("torch", reason="makes the reference model: pip install 'ragline[train]'")
+    transformers = pytest.importorskip("transformers", reason="makes the reference model: pip install 'ragline[train]'")
+    torch.manual_seed(seed)
+    config = transformers.XLMRobertaConfig(**TINY | {"max_position_embeddings": positions}, initializer_range=0.5)
+    return transformers.XLMRobertaModel(config, add_pooling_layer=False).eval()
 
 
 def tokenizer() -> Tokenizer:

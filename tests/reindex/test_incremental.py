@@ -1,0 +1,133 @@
+"""A run does what changed, and comes to what a run from nothing would come to."""
+
+from pathlib import Path
+
+import pytest
+
+from ragline.errors import ConflictError, GateError
+from ragline.reindex.build import Built
+from ragline.reindex.chunk import chunk_documents
+from ragline.reindex.snapshot import snapshot_documents
+from ragline.tables import read_rows
+from tests.reindex.conftest import EMBEDDER, Corpus, content
+
+LONG = "\n\n".join(
+    f"## Part {part}\n\n" + f"Sentence {part} about the harbour and its boats. " * 15 for part in range(8)
+)
+
+
+def fill(corpus: Corpus) -> None:
+    """Write a corpus in which one document is a small share."""
+    corpus.write(**{f"note{number}": f"# Note {number}\n\nThe keeper wrote note {number}." for number in range(30)})
+    corpus.write(harbour=LONG, facts="---\nyear: 1931\n---\n# Facts\n\nThe tower is green.")
+
+
+@pytest.fixture
+def filled(corpus: Corpus) -> Corpus:
+    """A corpus that is indexed once."""
+    fill(corpus)
+    run = corpus.run()
+    assert (run.plan.embed, run.embedded, run.built.base) == (run.plan.chunks, run.embedded, "")
+    return corpus
+
+
+def test_only_what_changed_is_embedded(filled: Corpus) -> None:
+    """One word of a long document costs one chunk; a move, a copy, a deletion and a metadata change cost nothing."""
+    docs = filled.documents
+    steps = []
+    docs.joinpath("harbour.md").write_text(LONG.replace("Sentence 5 about", "Sentence 5 on", 1))
+    steps.append(filled.run().embedded)
+    docs.joinpath("note1.md").rename(docs / "renamed.md")
+    steps.append(filled.run().embedded)
+    docs.joinpath("copy.md").write_text(docs.joinpath("note2.md").read_text())
+    steps.append(filled.run().embedded)
+    docs.joinpath("note3.md").unlink()
+    steps.append(filled.run().embedded)
+    docs.joinpath("facts.md").write_text("---\nyear: 1932\n---\n# Facts\n\nThe tower is green.")
+    steps.append(filled.run().embedded)
+    docs.joinpath("note4.md").write_text("# Note 4\n\nThe keeper wrote another note.")
+    steps.append(filled.run().embedded)
+    assert steps == [1, 0, 0, 0, 0, 1]
+
+
+def test_an_index_that_was_changed_is_the_index_built_from_nothing(filled: Corpus, tmp_path: Path) -> None:
+    """The same ids, the same vectors bit for bit, the same metadata, the same digest."""
+    docs = filled.documents
+    docs.joinpath("harbour.md").write_text(LONG.replace("boats", "ships", 1))
+    docs.joinpath("facts.md").write_text("---\nyear: 1932\ncity: Brenholm\n---\n# Facts\n\nThe tower is green.")
+    docs.joinpath("note1.md").rename(docs / "renamed.md")
+    docs.joinpath("note3.md").unlink()
+    before = filled.index.pointer().release
+    run = filled.run()
+    assert (run.built.base, run.built.deleted) == (before, run.manifest.counts["deleted"])
+    assert run.built.deleted > 0
+    (tmp_path / "other").mkdir()
+    fresh = Corpus(docs, str(tmp_path / "other"), tmp_path / "fresh")
+    rebuilt = fresh.run()
+    assert rebuilt.built == Built(run.built.chunks, "", 0)
+    assert rebuilt.manifest.digests == run.manifest.digests
+    assert content(fresh) == content(filled)
+
+
+def test_too_many_changes_build_the_index_from_nothing(filled: Corpus) -> None:
+    """Deleted vectors do not pile up."""
+    for number in range(12):
+        filled.documents.joinpath(f"note{number}.md").unlink()
+    run = filled.run()
+    assert (run.built.base, run.built.deleted) == ("", 0)
+
+
+def test_chunks_of_unchanged_documents_are_taken_over(filled: Corpus, tmp_path: Path) -> None:
+    """The table is the same, row by row, as if all documents were cut anew; other sizes cut all anew."""
+    filled.write(note7="# Note 7\n\nAnother text.", zz="A new one at the end.", aa="A new one at the start.")
+    filled.documents.joinpath("note9.md").unlink()
+    documents = tmp_path / "documents"
+    snapshot_documents(str(filled.documents), documents, tmp_path / "unreadable")
+    made = chunk_documents(documents, tmp_path / "again", embedder=EMBEDDER, store_uri=filled.store_uri)
+    anew = chunk_documents(documents, tmp_path / "anew", embedder=EMBEDDER)
+    assert (made.digest, made.chunks) == (anew.digest, anew.chunks)
+    assert (made.reused, anew.reused) == (made.chunks - 3, 0)
+    assert list(read_rows(tmp_path / "again")) == list(read_rows(tmp_path / "anew"))
+    other = chunk_documents(documents, tmp_path / "other", embedder=EMBEDDER, size=100, store_uri=filled.store_uri)
+    assert other.reused == 0
+
+
+def test_nothing_changed_is_nothing_to_do(filled: Corpus, tmp_path: Path) -> None:
+    """The plan says so; the release is the one that is live."""
+    plan = filled.plan(tmp_path)
+    assert not plan.changed
+    assert (plan.embed, plan.changes.unchanged, plan.origin.release) == (0, 32, plan.previous)
+    assert str(plan).endswith("; nothing to do")
+
+
+def test_losing_most_documents_is_refused(filled: Corpus, tmp_path: Path) -> None:
+    """The message says what is gone, from where, and how to go on; a larger allowance goes on."""
+    for path in sorted(filled.documents.glob("note*.md"))[:20]:
+        path.unlink()
+    before = filled.index.pointer()
+    message = r"^20 of 32 documents are gone from '.*docs' \('note0.md' first\), more than the allowed share of 0.5; "
+    with pytest.raises(GateError, match=message + r"release \w+ serves on.*--allow-shrink"):
+        filled.plan(tmp_path)
+    assert filled.index.pointer() == before
+    assert filled.run(max_shrink=0.7).manifest.counts["documents"] == 12
+
+
+def test_other_documents_from_another_place_are_meant(filled: Corpus, tmp_path: Path) -> None:
+    """All documents are others, and so is the place; with one in common it is a loss."""
+    other = Corpus(tmp_path / "others", filled.store_uri, tmp_path / "w")
+    other.write(one="Another corpus.")
+    assert other.plan(tmp_path).changed
+    other.write(harbour=LONG)
+    with pytest.raises(GateError, match="31 of 32 documents are gone"):
+        other.plan(tmp_path)
+
+
+def test_of_two_runs_at_once_the_second_is_refused(filled: Corpus) -> None:
+    """It was planned against a release that is no longer live; what the first published stands."""
+    filled.write(second="The second run reads this.")
+    late = filled.start()
+    filled.write(first="The first run publishes this as well.")
+    first = filled.run()
+    with pytest.raises(ConflictError, match=f"{first.manifest.release}.*again"):
+        filled.publish(late)
+    assert filled.index.current() == first.manifest
