@@ -131,19 +131,21 @@ def plan_reindex(
 
 
 def check_shrink(changes: Changes, previous: Manifest, documents_uri: str, max_shrink: float) -> None:
-    """Refuse to lose a large share of the documents: more often it is the source that broke.
+    """Refuse an index that is left with far fewer documents: more often it is the source that broke.
 
-    An index that is pointed at another place with none of the same documents is meant.
+    What is removed counts less what is added, so that a corpus may be reorganised; and an index that is pointed at
+    another place with none of the same documents is meant.
 
     Raises:
         GateError: too many documents are gone.
     """
-    lost, before = len(changes.removed), changes.before
-    elsewhere = documents_uri != previous.documents_uri and lost == before
+    before, removed = changes.before, changes.removed
+    lost = len(removed) - len(changes.added)
+    elsewhere = documents_uri != previous.documents_uri and len(removed) == before
     if lost > max_shrink * before and not elsewhere:
         raise GateError(
-            f"{lost} of {before} documents are gone from {documents_uri!r} ({changes.removed[0]!r} first), more than "
-            f"the allowed share of {max_shrink:g}; release {previous.release} serves on. If they were meant to go, "
+            f"{documents_uri!r} has {before - lost} documents, {lost} fewer than the {before} before ({removed[0]!r} "
+            f"is gone), more than the allowed share of {max_shrink:g}; release {previous.release} serves on. If they were meant to go, "
             "run again with --allow-shrink (max_shrink = 1 in the pipeline)"
         )
 
