@@ -88,10 +88,10 @@ class Answerer:
     """
 
     def __init__(self, retriever: Retriever, embedder: Embedder, calibration: Calibration, release: str) -> None:
-        self._retriever = retriever
-        self._embedder = embedder
+        self.retriever = retriever
+        self.embedder = embedder
         self._calibration = calibration
-        self._release = release
+        self.release = release
         self._relevance = Relevance(retriever.lexical)
 
     def ask(self, question: str, *, where: Where | None = None) -> Answer:
@@ -106,19 +106,19 @@ class Answerer:
             InputError: the filter is malformed.
         """
         question = check_question(question)
-        vector = self._embedder.embed([question])[0]
-        passages = self._retriever.search(question, vector, PASSAGES, where=where)
+        vector = self.embedder.embed([question])[0]
+        passages = self.retriever.search(question, vector, PASSAGES, where=where)
         if not passages or self._relevance.of(question, passages) < self._calibration.threshold:
-            return Answer(False, _NOTHING, (), self._release)
+            return Answer(False, _NOTHING, (), self.release)
         best = self._windows(question, vector, passages)
-        return self._answer(passages, best) if best else Answer(False, _NOTHING, (), self._release)
+        return self._answer(passages, best) if best else Answer(False, _NOTHING, (), self.release)
 
     def _windows(self, question: str, vector: np.ndarray, passages: Sequence[Passage]) -> list[_Window]:
         """Return the best window of each passage, best first."""
         weights = self._relevance.weights(question)
         texts = [(number, text) for number, passage in enumerate(passages) for text in windows(passage.text)]
         framed = [f"{_path(passages[number])}\n{text}" for number, text in texts]
-        similarities = self._embedder.embed(framed) @ vector
+        similarities = self.embedder.embed(framed) @ vector
         highest = max(passage.score for passage in passages) or 1.0
         best: dict[int, _Window] = {}
         for (number, text), frame, similarity in zip(texts, framed, similarities, strict=True):
@@ -134,7 +134,7 @@ class Answerer:
             for number, w in enumerate(best[:_CITATIONS], start=1)
         )
         answer = "\n\n".join(f"{citation.quote} [{citation.number}]" for citation in citations[:_QUOTES])
-        return Answer(True, answer, citations, self._release)
+        return Answer(True, answer, citations, self.release)
 
 
 def check_question(question: str) -> str:

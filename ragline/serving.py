@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ragline.answering import Answerer
 from ragline.calibration import Calibration
@@ -51,6 +52,17 @@ def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[A
         ModelError: its embedder is not here.
     """
     index, manifest = find_release(store_uri, name, release)
-    embedder = open_embedder(manifest)
-    with Retriever(index.fetch(manifest, Settings.from_environment().cache)) as retriever:
-        yield Answerer(retriever, embedder, Calibration.of(dict(manifest.calibration)), manifest.release)
+    answerer = load_answerer(
+        manifest, index.fetch(manifest, Settings.from_environment().cache), open_embedder(manifest)
+    )
+    with answerer.retriever:
+        yield answerer
+
+
+def load_answerer(manifest: Manifest, folder: Path, embedder: Embedder) -> Answerer:
+    """Return who answers from the local copy of a release; its retriever is to be closed at the end.
+
+    Raises:
+        DamagedReleaseError: the copy cannot be opened.
+    """
+    return Answerer(Retriever(folder), embedder, Calibration.of(dict(manifest.calibration)), manifest.release)

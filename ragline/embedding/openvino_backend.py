@@ -1,6 +1,7 @@
 """Runs an encoder on the CPU with OpenVINO, in bf16 where the processor has it."""
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -34,19 +35,31 @@ class OpenVinoBackend:
             },
         )
         self._threads = threads
+        self._own = threading.local()
         self._dimensions = model.dimensions
+
+    def _request(self) -> Any:
+        """Return the thread's own request: one that is busy takes no second input."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        return self._own.request
+
+    def _queue(self) -> Any:
+        if not hasattr(self._own, "queue"):
+            self._own.queue = ov.AsyncInferQueue(self._compiled, self._threads)
+        return self._own.queue
 
     def encode(self, inputs: Sequence[Sequence[int]]) -> np.ndarray:
         """Return the vectors of token id sequences: float32 [len(inputs), dimensions]."""
         vectors = np.empty((len(inputs), self._dimensions), dtype=np.float32)
         if len(inputs) == 1:
-            vectors[:] = self._compiled([np.array(inputs, dtype=np.int64)])[0]
+            vectors[:] = self._request().infer([np.array(inputs, dtype=np.int64)])[0]
             return vectors
 
         def store(request: Any, rows: list[int]) -> None:
             vectors[rows] = request.get_output_tensor(0).data
 
-        queue: Any = ov.AsyncInferQueue(self._compiled, self._threads)
+        queue = self._queue()
         queue.set_callback(store)
         for rows in _equal_lengths(inputs):
             queue.start_async([np.array([inputs[row] for row in rows], dtype=np.int64)], rows)

@@ -145,8 +145,8 @@ def check_shrink(changes: Changes, previous: Manifest, documents_uri: str, max_s
     if lost > max_shrink * before and not elsewhere:
         raise GateError(
             f"{documents_uri!r} has {before - lost} documents, {lost} fewer than the {before} before ({removed[0]!r} "
-            f"is gone), more than the allowed share of {max_shrink:g}; release {previous.release} serves on. If they were meant to go, "
-            "run again with --allow-shrink (max_shrink = 1 in the pipeline)"
+            f"is gone), more than the allowed share of {max_shrink:g}; release {previous.release} serves on. "
+            "If they were meant to go, run again with --allow-shrink (max_shrink = 1 in the pipeline)"
         )
 
 
