@@ -25,7 +25,7 @@ def s3_server(folder: Path) -> Iterator[None]:
     options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
     options += [f"-dir={folder}", "-bucket=ragline", *(f"-{name}={port}" for name, port in ports.items())]
     options += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
-    command = [Path(sysconfig.get_path("scripts")) / "weed", "mini", *options]
+    command = [f"{sysconfig.get_path('scripts')}/weed", "mini", *options]
     with (folder / "weed.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, env=_KEYS | {"HOME": str(folder)}, stdout=log, stderr=log)
     with server:

