@@ -91,12 +91,14 @@ def _parts(keys: list[str]) -> Iterator[tuple[list[str], np.ndarray]]:
 
 
 def index(documents: Path, name: str, ragline: Path) -> dict[str, Any]:
-    """Run ragline, and return the seconds of each step, the peak of memory and the CPU seconds of all processes."""
+    """Run ragline; return the seconds of each step, the size of the release, and CPU and memory of all processes."""
     command = [ragline, "index", documents, "--store", BUCKET, "--name", name, "--json"]
     measured = measure(command, interval=0.2)
-    seconds = Index(open_store(BUCKET), name).last_run()["seconds"]
+    published = Index(open_store(BUCKET), name)
+    seconds, files = published.last_run()["seconds"], published.current().files.values()
     row: dict[str, Any] = {step: round(seconds[step], 2) for step in STEPS}
     row["live"] = round(sum(seconds[step] for step in LIVE), 2)
+    row["bytes"] = sum(file["bytes"] for file in files)
     return row | {"cpu": round(measured.cpu, 1), "peak": measured.peak, "embedded": measured.last["embedded"]}
 
 

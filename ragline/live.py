@@ -27,12 +27,11 @@ from ragline.serving import load_answerer, open_embedder
 
 _log = logging.getLogger(__name__)
 
-INTERVAL = 2.0
+INTERVAL = 1.0
 """Seconds between two looks at the pointer."""
 
 _LONGEST_WAIT = 60.0
-_NICE = 10
-_WARMING = ("What is this about?", "How do I start?", "When was it changed?")
+_WARMING = ["What is this about?", "How do I start?"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +139,6 @@ class LiveIndex:
             held.leave()
 
     def _watch(self) -> None:
-        # Questions come first. On Linux the priority is a thread's own.
-        with suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         marks, refused, wait = _Marks(self._index, self._service), _Refused(), 0.0
         while not self._closing.wait(wait):
             wait, pointer = self._interval, ""
@@ -169,8 +165,8 @@ class LiveIndex:
         manifest = self._index.manifest(release)
         folder = self._index.fetch(manifest, self._cache)
         answerer = load_answerer(manifest, folder, self._embedder(manifest))
-        for question in _WARMING:
-            answerer.ask(question)
+        for question, vector in zip(_WARMING, answerer.embedder.embed(_WARMING), strict=True):
+            answerer.retriever.search(question, vector)  # Chroma loads its graph with the first search
         self._exchange(_Held(answerer), manifest, time.monotonic() - begun)
 
     def _embedder(self, manifest: Manifest) -> Embedder:
