@@ -190,3 +190,37 @@ def test_a_document_that_gives_orders_is_quoted_without_them(run: Run, tmp_path:
     _, out, _ = run("ask", "What is the daily limit for meals?", "--store", store)
     assert "40 EUR" in out
     assert "PWNED" not in out
+
+
+def test_a_plan_says_what_a_run_would_do_and_does_nothing(run: Run, tmp_path: Path) -> None:
+    """Before the first run, after it, and after a change; a run that finds nothing changed says so."""
+    store, documents = str(tmp_path / "store"), write_documents(tmp_path / "docs")
+    status, out, _ = run("plan", str(documents), "--store", store, "--json")
+    first = last_json(out)
+    assert (status, first["documents"]["added"], first["embed"], first["previous_release"]) == (0, 2, 3, "")
+    assert not list(tmp_path.rglob("current.json"))
+    assert last_json(run("index", str(documents), "--store", store, "--json")[1])["release"] == first["release"]
+    status, out, _ = run("plan", str(documents), "--store", store)
+    assert (status, out.count("\n")) == (0, 2)
+    assert "2 unchanged; 0 of 3 chunks to embed; nothing to do" in out
+    assert "is live, as before" in run("index", str(documents), "--store", store)[1]
+    (documents / "ferry.txt").rename(documents / "boat.txt")
+    (documents / "new.md").write_text("# New")
+    status, out, _ = run("plan", str(documents), "--store", store)
+    assert status == 0
+    assert "plan: 1 documents added, 0 changed, 1 moved, 0 removed, 1 unchanged; 1 of 4 chunks to embed" in out
+    assert "+ new.md\n> ferry.txt -> boat.txt\n" in out
+
+
+def test_a_source_that_shrank_is_refused(run: Run, tmp_path: Path) -> None:
+    """Exit status 1 and one line; --allow-shrink goes on."""
+    store, documents = str(tmp_path / "store"), write_documents(tmp_path / "docs")
+    (documents / "third.txt").write_text("A third document.")
+    run("index", str(documents), "--store", store)
+    for name in ("ferry.txt", "third.txt"):
+        (documents / name).unlink()
+    status, out, err = run("index", str(documents), "--store", store, "--json")
+    assert (status, last_json(out)["error"]) == (1, "GateError")
+    assert "has 1 documents, 2 fewer than the 3 before" in err
+    status, out, _ = run("index", str(documents), "--store", store, "--allow-shrink", "--json")
+    assert (status, last_json(out)["documents"]["removed"]) == (0, 2)

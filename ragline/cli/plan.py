@@ -31,9 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ragline.reindex.snapshot import snapshot_documents
 
     documents_uri = absolute_uri(arguments.documents)
-    place = {"store_uri": arguments.store, "name": arguments.name}
     size, overlap, embedder = arguments.chunk_size, arguments.chunk_overlap, arguments.embedder
     with tempfile.TemporaryDirectory(prefix="ragline-") as scratch:
+        place = {"store_uri": _existing(arguments.store, Path(scratch)), "name": arguments.name}
         documents, chunks = Path(scratch) / "documents", Path(scratch) / "chunks"
         snapshot = snapshot_documents(
             documents_uri,
@@ -52,6 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(plan, snapshot.unreadable)
     return 0
+
+
+def _existing(store_uri: str, scratch: Path) -> str:
+    """Return a store that can be looked at: an empty one for a folder that the first run will make."""
+    if "://" in store_uri or Path(store_uri).expanduser().exists():
+        return store_uri
+    (scratch / "store").mkdir()
+    return str(scratch / "store")
 
 
 def _facts(plan: "Plan", unreadable: int) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Corpus:
     scratch: Path
     name: str = "default"
     embedder: str = EMBEDDER
+    questions_uri: str = ""
     runs: "count[int]" = field(default_factory=lambda: count(1))
 
     def write(self, **texts: str) -> None:
@@ -49,14 +50,20 @@ class Corpus:
         """The index of the runs."""
         return Index(open_store(self.store_uri), self.name)
 
-    def plan(self, work: Path, max_shrink: float = 0.5) -> Plan:
+    def plan(self, work: Path, *, max_shrink: float = 0.5, rebuild: bool = False) -> Plan:
         """Snapshot, chunk, plan."""
         place: dict[str, Any] = {"store_uri": self.store_uri, "name": self.name}
         snapshot = snapshot_documents(str(self.documents), work / "documents", work / "unreadable")
         made = chunk_documents(work / "documents", work / "chunks", embedder=self.embedder, **place)
         origin = Origin(snapshot.digest, made.digest, made.model_digest, 200, 0, str(self.documents), self.embedder)
         return plan_reindex(
-            work / "documents", work / "chunks", work / "plan", origin=origin, max_shrink=max_shrink, **place
+            work / "documents",
+            work / "chunks",
+            work / "plan",
+            origin=origin,
+            max_shrink=max_shrink,
+            rebuild=rebuild,
+            **place,
         )
 
     def start(self, **options: Any) -> "Started":
@@ -74,7 +81,7 @@ class Corpus:
         built = build_index(
             work / "documents", work / "chunks", work / "plan", work / "index", embedder=plan.origin.embedder, **place
         )
-        check_index(work / "index", work / "checks", **model, **place)
+        check_index(work / "index", work / "checks", questions_uri=self.questions_uri, **model, **place)
         return Started(run, work, plan, embedded, built)
 
     def publish(self, started: "Started") -> "Run":

@@ -1,14 +1,16 @@
 """A run does what changed, and comes to what a run from nothing would come to."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from ragline.errors import ConflictError, GateError
+from ragline.errors import ConflictError, DamagedReleaseError, GateError
 from ragline.reindex.build import Built
 from ragline.reindex.chunk import chunk_documents
 from ragline.reindex.snapshot import snapshot_documents
 from ragline.tables import read_rows
+from ragline.verification import verify_release
 from tests.reindex.conftest import EMBEDDER, Corpus, content
 
 LONG = "\n\n".join(
@@ -139,3 +141,35 @@ def test_a_corpus_may_be_reorganised(filled: Corpus) -> None:
         path.unlink()
     filled.write(**{f"page{number}": f"# Page {number}\n\nPage {number}." for number in range(25)})
     assert filled.run().manifest.counts["documents"] == 27
+
+
+def test_an_index_that_answers_golden_questions_worse_is_not_published(filled: Corpus, tmp_path: Path) -> None:
+    """The message says which score fell, from what to what; what answers them as well goes live."""
+    questions = tmp_path / "golden.jsonl"
+    row = {"question": "What colour is the tower?", "answers": ["green"], "gold_files": ["facts.md"]}
+    questions.write_text(json.dumps(row) + "\n")
+    filled.questions_uri = str(questions)
+    filled.write(one="# One\n\nAnother document.")
+    first = filled.run().manifest
+    assert {key: first.checks[key] for key in ("source_hit@4", "answer_contained")} == {
+        "source_hit@4": 1.0,
+        "answer_contained": 1.0,
+    }
+    filled.write(facts="# Facts\n\nThe tower is gone.")
+    message = r"golden\.jsonl are answered worse: answer_contained from 1\.000 to 0\.000, .* serves on"
+    with pytest.raises(GateError, match=message):
+        filled.run()
+    assert filled.index.current() == first
+
+
+def test_a_damaged_release_is_made_anew(filled: Corpus, tmp_path: Path) -> None:
+    """Without being told, a run leaves it; with `rebuild` it is whole again, under the same name."""
+    manifest = filled.index.current()
+    damaged = Path(filled.store_uri) / "indexes" / "default" / "releases" / manifest.release / "documents.parquet"
+    damaged.write_bytes(b"not a table")
+    with pytest.raises(DamagedReleaseError, match=r"documents\.parquet is not what its manifest says; .* --rebuild"):
+        filled.plan(tmp_path)
+    run = filled.run(rebuild=True)
+    assert (run.manifest.release, run.embedded, run.built.base) == (manifest.release, 0, "")
+    (tmp_path / "scratch").mkdir()
+    assert verify_release(filled.index, manifest.release, tmp_path / "scratch").problems == ()
