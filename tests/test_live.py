@@ -174,7 +174,7 @@ def test_a_store_that_cannot_be_reached_stops_nothing(
 
 def test_a_full_disk_stops_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was fetched so far is removed; once there is room, the release is served."""
-    monkeypatch.setattr("ragline.live._LONGEST_WAIT", 0.2)
+    monkeypatch.setattr("ragline.refusal.FIRST_WAIT", 0.2)
     with small_disk(corpus.scratch / "served") as disk, serving(corpus) as live:
         ballast = disk / "ballast"
         fill(ballast)
