@@ -40,9 +40,15 @@ EXTRAS = {
         "kfp==2.17.0",  # 2.17.3 asks for a certifi that does not exist yet; the code is the same
         "kfp-kubernetes==2.17.0",
     ],
-    # Fine-tunes, evaluates and registers an embedding model.
+    # Fine-tunes, evaluates, exports and registers an embedding model.
     "train": [
+        "ragline[local]",
+        "FlagEmbedding==1.4.2",  # trains the three heads of BGE-M3; the releases before it break on new transformers
+        "accelerate==1.15.0",  # runs the trainers, on one device or many
+        "datasets==5.2.0",
         "mlflow==3.17.2",  # 3.18.0 needs an mlflow-skinny that does not exist yet
+        "onnx==1.23.2",
+        "onnxruntime==1.31.1",  # makes and checks the exported variants
         "sentence-transformers==6.2.0",
         "torch==2.13.0",
         "transformers==5.23.0",
@@ -59,7 +65,7 @@ EXTRAS = {
     ],
     # What the checks need.
     "dev": [
-        "ragline[local,pipelines]",
+        "ragline[local,pipelines,train]",
         "build>=1.6,<2",
         "hypothesis>=6.170,<7",
         "mypy==1.20.0",
@@ -69,10 +75,6 @@ EXTRAS = {
         "setuptools>=84,<85",  # builds the wheel that tests/test_layout.py looks into, without the network
         "trustme==1.2.1",  # certificates for the tests of TLS
         "types-PyYAML>=6.0.12,<7",
-        # the reference that the embedders are compared with
-        "sentence-transformers==6.2.0",
-        "torch==2.13.0",
-        "transformers==5.23.0",
     ],
 }
 

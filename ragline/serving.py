@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ragline.answering import Answerer
 from ragline.calibration import Calibration
+from ragline.copies import LocalCopies
 from ragline.embedding.embedder import Embedder
 from ragline.errors import ModelError
 from ragline.object_store import open_store
@@ -44,7 +45,7 @@ def open_embedder(manifest: Manifest) -> Embedder:
 
 @contextmanager
 def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[Answerer]:
-    """Open a release for questions; its files are copied to the cache and verified once.
+    """Open a release for questions; its files are copied to the cache and verified once, and held there meanwhile.
 
     Raises:
         StoreError: the store cannot be used.
@@ -52,11 +53,13 @@ def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[A
         ModelError: its embedder is not here.
     """
     index, manifest = find_release(store_uri, name, release)
-    answerer = load_answerer(
-        manifest, index.fetch(manifest, Settings.from_environment().cache), open_embedder(manifest)
-    )
-    with answerer.retriever:
-        yield answerer
+    copies = LocalCopies(index, Settings.from_environment().cache)
+    try:
+        answerer = load_answerer(manifest, copies.take(manifest), open_embedder(manifest))
+        with answerer.retriever:
+            yield answerer
+    finally:
+        copies.hold(())
 
 
 def load_answerer(manifest: Manifest, folder: Path, embedder: Embedder) -> Answerer:

@@ -21,10 +21,11 @@ from ragline.live import LiveIndex
 from ragline.object_store import open_store
 from ragline.release import CHUNKS, Index, Manifest, describe_files
 from ragline.served import mark_served, served_releases
+from ragline.serving import open_answerer
 from tests.conftest import Bucket
 from tests.fault_proxy import Fault, FaultProxy
 from tests.reindex.conftest import Corpus
-from tests.test_live import answer, fill, small_disk, until
+from tests.test_live import QUESTION, answer, fill, small_disk, until
 
 HOURS = ("seven", "eight", "nine")
 
@@ -266,6 +267,22 @@ def test_a_copy_that_another_service_holds_stays(shelf: Shelf) -> None:
         time.sleep(0.2)
         assert shelf.copies() == shelf.digests(0, 1, 2)
         os.close(lock)
+        first_again = shelf.point(0)
+        until(lambda: live.status().release == first_again)
+        until(lambda: shelf.copies() == shelf.digests(0, 2))
+
+
+def test_a_copy_that_a_question_is_answered_from_stays(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service beside `ragline ask` removes it only after the answer."""
+    monkeypatch.setenv("RAGLINE_CACHE", str(shelf.cache))
+    with shelf.serving() as live:
+        with open_answerer(str(shelf.store), "default") as first:
+            for number in (1, 2):
+                release = shelf.point(number)
+                until(lambda release=release: live.status().release == release)  # type: ignore[misc]
+            time.sleep(0.2)
+            assert shelf.copies() == shelf.digests(0, 1, 2)
+            assert "seven" in first.ask(QUESTION).answer
         first_again = shelf.point(0)
         until(lambda: live.status().release == first_again)
         until(lambda: shelf.copies() == shelf.digests(0, 2))
