@@ -5,7 +5,8 @@ DOCS ?= docs
 TORCH_INDEX ?=
 UPGRADE ?=
 DOCKER_BUILD ?=
-IMAGE ?= $$(.venv/bin/python -c 'from ragline.images import reference; print(reference("local"))')
+NAME ?= local
+IMAGE ?= $$(.venv/bin/python -c 'from ragline.images import reference; print(reference("$(NAME)"))')
 
 # With documents of your own and no question, ask something that any corpus can answer.
 ifeq ($(origin DOCS),file)
@@ -20,14 +21,14 @@ export DOCS QUESTION
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 UV := build/uv/bin/uv
-IMAGES := $(notdir $(patsubst %/,%,$(wildcard images/*/)))
+IMAGES := $(filter-out triton,$(notdir $(patsubst %/,%,$(wildcard images/*/))))
 WITH_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 LOCK := $(UV) pip compile --quiet setup.py --python-version 3.11 --universal --no-emit-index-url --no-emit-find-links \
   --custom-compile-command 'make lock' $(WITH_TORCH)
 METADATA := setup.py ragline/__init__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint pipelines lock wheel image clean
+.PHONY: help demo test lint pipelines lock triton wheel image clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,13 +53,16 @@ lock: $(UV)  ## make images/*.txt and images/*/requirements.txt anew; UPGRADE=1 
 	$(LOCK) --annotation-style line $(if $(UPGRADE),--upgrade) --all-extras images/local/requirements.in -o images/versions.txt
 	for image in $(IMAGES); do $(LOCK) --no-annotate --constraints images/versions.txt --extra $$image \
 	  images/$$image/requirements.in -o images/$$image/requirements.txt || exit 1; done
+	$(subst setup.py ,,$(LOCK)) --no-deps --no-annotate images/triton/requirements.in -o images/triton/requirements.txt
+
+triton: build/triton/.installed  ## make the environment of a Triton server on this machine
 
 wheel: .venv/.dev  ## build dist/ragline-*.whl
 	rm -rf build/lib dist && mkdir -p build
 	.venv/bin/python -m build --wheel --no-isolation --outdir dist . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 
-image: .venv/.demo  ## build the image of the components; DOCKER_BUILD adds options
-	docker build --quiet $(DOCKER_BUILD) -f images/local/Dockerfile -t "$(IMAGE)" \
+image: .venv/.demo  ## build an image of the components (NAME, default local); DOCKER_BUILD adds options
+	docker build --quiet $(DOCKER_BUILD) -f images/$(NAME)/Dockerfile -t "$(IMAGE)" \
 	  --build-arg VERSION="$$(.venv/bin/python -c 'import ragline; print(ragline.__version__)')" .
 
 clean:  ## remove what the other targets made
@@ -89,6 +93,12 @@ clean:  ## remove what the other targets made
 	@$(PIP) install $(WITH_TORCH) -r images/dev/requirements.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ .venv/.demo
+
+# Its Python backend needs numpy 1, so it has an environment of its own; ragline is not installed there.
+build/triton/.installed: .venv/.python images/triton/requirements.txt
+	@.venv/bin/python -m venv build/triton
+	@build/triton/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r images/triton/requirements.txt
+	@touch $@
 
 build/.compiled: .venv/.demo $(wildcard components/*.py pipelines/*.py) ragline/images.py ragline/__init__.py
 	@mkdir -p build

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from kfp import compiler
 
+from pipelines.finetune_embedder import finetune_embedder
 from pipelines.reindex import reindex
 
-PIPELINES = (reindex,)
+PIPELINES = (reindex, finetune_embedder)
 COMPILED = Path(__file__).parent.parent / "ragline" / "compiled"
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     output: Path = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     for pipeline in PIPELINES:
-        path = output / f"{pipeline.name}.yaml"
+        path = output / f"{pipeline.name.replace('-', '_')}.yaml"  # kfp has no underscores in names
         compiler.Compiler().compile(pipeline, str(path))
         print(path)
 

@@ -1,6 +1,6 @@
 """From a folder or bucket of documents to a live release."""
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.build_index import build_index
 from components.check_index import check_index
@@ -10,29 +10,7 @@ from components.plan_shards import plan_shards
 from components.publish_release import publish_release
 from components.report_run import report_run
 from components.snapshot_documents import snapshot_documents
-
-S3_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_DEFAULT_REGION",
-    "S3_ENDPOINT",
-    "S3_USE_HTTPS",
-    "AWS_CA_BUNDLE",
-)
-
-
-def _with_keys(task: dsl.PipelineTask, s3_secret: str) -> dsl.PipelineTask:
-    """Give a step the keys of the object store."""
-    keys = {variable: variable for variable in S3_VARIABLES}
-    kubernetes.use_secret_as_env(task, secret_name=s3_secret, secret_key_to_env=keys, optional=True)
-    return task
-
-
-def _external(task: dsl.PipelineTask, s3_secret: str) -> dsl.PipelineTask:
-    """Give a step its keys; what it does depends on the object store, not only on its inputs: never cached."""
-    return _with_keys(task, s3_secret).set_caching_options(enable_caching=False)
+from pipelines.secrets import external, with_keys, with_registry
 
 
 @dsl.pipeline(name="reindex", description="Index documents and publish them as the current release.")
@@ -51,6 +29,7 @@ def reindex(
     questions_uri: str = "",
     max_drop: float = 0.02,
     s3_secret: str = "ragline-s3",
+    mlflow_secret: str = "ragline-mlflow",
 ) -> str:
     """Index documents and publish them as the current release of an index.
 
@@ -58,7 +37,7 @@ def reindex(
         documents_uri: folder, S3 prefix (s3://bucket/prefix) or single file with the documents.
         store_uri: object store for vectors and releases: a folder or s3://bucket/prefix.
         name: of the index.
-        embedder: model folder, hub id (BAAI/bge-m3), or the embedded default's name.
+        embedder: model folder, hub id (BAAI/bge-m3), models:/NAME@champion, or the embedded default's name.
         chunk_size: most tokens of a chunk's text.
         chunk_overlap: most tokens repeated from the chunk before.
         text_field: for JSON, the field that holds the text; empty for the usual names.
@@ -69,6 +48,7 @@ def reindex(
         questions_uri: golden questions (file or s3:// object); an index that answers them worse is not published.
         max_drop: how far the scores of the golden questions may fall.
         s3_secret: Kubernetes Secret with the S3 keys, under the names that KServe uses.
+        mlflow_secret: Kubernetes Secret with the MLFLOW_* variables, for a registered embedder.
 
     Returns:
         Summary of the run, as JSON.
@@ -100,7 +80,7 @@ def reindex(
     with dsl.If(planning.outputs["changed"] == True, name="documents changed"):  # noqa: E712  kfp reads the comparison
         with dsl.ParallelFor(planning.outputs["Output"]) as shard:
             embed = embed_shard(chunks=chunks, shard=shard, store_uri=store_uri, **model)
-            _external(embed, s3_secret).set_retry(2, backoff_duration="10s")
+            external(embed, s3_secret).set_retry(2, backoff_duration="10s")
         build = build_index(
             documents=documents,
             chunks=chunks,
@@ -129,8 +109,10 @@ def reindex(
         )
     with dsl.Else(name="nothing to do"):
         unchanged = report_run(**told)
-    _with_keys(chunk, s3_secret)
+    with_keys(chunk, s3_secret)
     for task in (snapshot, planning, build, check, publish, report, unchanged):
-        _external(task, s3_secret)
+        external(task, s3_secret)
+    for task in (chunk, planning, embed, build, check):
+        with_registry(task, mlflow_secret)
     summary: str = dsl.OneOf(report.outputs["Output"], unchanged.outputs["Output"])
     return summary

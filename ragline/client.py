@@ -80,6 +80,30 @@ class Client:
         summary: dict[str, Any] = json.loads(output)
         return summary
 
+    def finetune(self, documents_uri: str, *, store_uri: str, **parameters: Any) -> dict[str, Any]:
+        """Train an embedder on documents, register it, promote it if it is better, and return the run's summary.
+
+        Args:
+            documents_uri: folder, S3 prefix or single file.
+            store_uri: object store for models and checkpoints.
+            parameters: the other parameters of the pipeline (docs/pipelines.md).
+
+        Raises:
+            InputError: a parameter is wrong; nothing was started.
+            StoreError: the object store or the registry cannot be used; no document was read.
+            PipelineError: a step failed; the champion stays.
+        """
+        documents_uri, store_uri = absolute_uri(documents_uri), absolute_uri(store_uri)
+        _check_documents(documents_uri)
+        for name in ("questions_uri", "pairs_uri"):
+            parameters[name] = absolute_uri(str(parameters.get(name, "")))
+        if parameters["questions_uri"]:
+            fetch_questions(parameters["questions_uri"])
+        open_store(store_uri).check(write=True)
+        output = self.run("finetune_embedder", documents_uri=documents_uri, store_uri=store_uri, **parameters)
+        summary: dict[str, Any] = json.loads(output)
+        return summary
+
     def run(self, pipeline: str, **parameters: Any) -> Any:
         """Run a compiled pipeline on this machine and return its output.
 
@@ -192,6 +216,4 @@ def _failure(pipeline: str, message: str, output: _Lines) -> RaglineError:
     step = _FAILED.search(message)
     where = f"step {step['step']}" if step else "a step"
     lines = "\n".join(line for line in output.tail if line.strip())
-    return PipelineError(
-        f"pipeline {pipeline}: {where} failed; the current release serves on. Its last lines:\n{lines}"
-    )
+    return PipelineError(f"pipeline {pipeline}: {where} failed; what is in use stays in use. Its last lines:\n{lines}")

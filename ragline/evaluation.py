@@ -307,10 +307,10 @@ def _field(record: Any, name: str) -> Any:
 
 def _hits_source(question: Question, reply: Any) -> bool:
     citations = _field(reply, "citations")[:CITATIONS] if _field(reply, "found") else ()
-    return any(not _names(_field(citation, "source")).isdisjoint(question.gold) for citation in citations)
+    return any(not names_of(_field(citation, "source")).isdisjoint(question.gold) for citation in citations)
 
 
-def _names(source: str) -> set[str]:
+def names_of(source: str) -> set[str]:
     """Return what a gold id may call a source: itself, its row's id, or the name of its file."""
     spellings = {source, unquote(source)}  # a row's id may be escaped: passages.jsonl#Warsaw%2339
     rows = {text[match.end() :] for text in spellings for match in re.finditer("#", text)}

@@ -23,7 +23,7 @@ from ragline.answering import Answerer
 from ragline.copies import LocalCopies
 from ragline.embedding.embedder import Embedder
 from ragline.errors import NoReleaseError, RaglineError, StoreError
-from ragline.object_store import open_store
+from ragline.object_store import ObjectStore, open_store
 from ragline.refusal import Refusal
 from ragline.release import CHUNKS, Index, Manifest, Pointer, now
 from ragline.served import ServingMark
@@ -102,7 +102,7 @@ class LiveIndex:
         cache: Path,
         *,
         interval: float = INTERVAL,
-        embedder_of: Callable[[Manifest], Embedder] = open_embedder,
+        embedder_of: Callable[[Manifest, ObjectStore], Embedder] = open_embedder,
     ) -> None:
         """Begin to load the current release, and to watch the pointer.
 
@@ -111,7 +111,7 @@ class LiveIndex:
             name: of the index.
             cache: folder for local copies; has room for three releases: the one before, the current and the next one.
             interval: seconds between two looks.
-            embedder_of: gives the embedder that made a release.
+            embedder_of: gives the embedder that made a release of a store.
 
         Raises:
             SettingError: the URI, the name or an S3 variable is malformed.
@@ -288,7 +288,7 @@ class LiveIndex:
         loaded = self._held.answerer.embedder if self._held else None
         if loaded and loaded.model.digest == manifest.digests["model"]:
             return loaded
-        embedder = self._embedder_of(manifest)
+        embedder = self._embedder_of(manifest, self._index.store)
         embedder.embed(_WARMING)
         return embedder
 

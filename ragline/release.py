@@ -58,7 +58,8 @@ class Manifest:
     Attributes:
         release: its name: the first 16 characters of `digests["index"]`.
         digests: of `corpus`, `chunker`, `chunks`, `model` and `index` (sha256, hex).
-        embedder: the embedder's name as given; `digests["model"]` identifies it.
+        embedder: the embedder's name as given, of a registered model its version (models:/NAME/3); `digests["model"]`
+            identifies it.
         counts: `documents`, `chunks`, `dimensions`, and `deleted`: vectors that were deleted from the vector
             index since it was last built from nothing, and still take room in it.
         chunking: `size` and `overlap`, in tokens.

@@ -7,6 +7,9 @@ from pathlib import Path
 from ragline.embedding.model import find_model
 from ragline.errors import ConflictError, DamagedReleaseError, ModelError, NoReleaseError
 from ragline.inventory import absences, stored_sizes
+from ragline.object_store import ObjectStore
+from ragline.registered_folder import is_at_hand
+from ragline.registered_model import is_reference
 from ragline.release import Index, Manifest, Pointer
 
 RUN = "rollback"
@@ -51,7 +54,7 @@ def roll_back(index: Index, release: str = "", *, scratch: Path | None = None) -
     if not index.has(release):  # collected since it was checked: `gc` and we each look after we write
         index.point(index.manifest(pointer.release), RUN, before=pointer.before)
         raise ConflictError(f"release {release} was collected meanwhile; {pointer.release} stays current")
-    return Move(pointer.release, release, embedder_problem(manifest))
+    return Move(pointer.release, release, embedder_problem(manifest, index.store))
 
 
 def _release_before(index: Index, pointer: Pointer) -> str:
@@ -86,9 +89,11 @@ def _check(index: Index, manifest: Manifest, current: str, scratch: Path | None)
         )
 
 
-def embedder_problem(manifest: Manifest) -> str:
+def embedder_problem(manifest: Manifest, store: ObjectStore) -> str:
     """Return why questions to a release cannot be embedded on this machine, "" if they can; downloads nothing."""
     name = manifest.embedder
+    if is_reference(name):
+        return "" if is_at_hand(manifest, store) else f"embedder {name!r} is not in the store; only the registry has it"
     if _is_on_hub_only(name):
         return f"embedder {name!r} is not on this machine; it will be downloaded when a question needs it"
     try:

@@ -8,8 +8,8 @@ from ragline.answering import Answerer
 from ragline.calibration import Calibration
 from ragline.copies import LocalCopies
 from ragline.embedding.embedder import Embedder
-from ragline.errors import ModelError
-from ragline.object_store import open_store
+from ragline.object_store import ObjectStore, open_store
+from ragline.registered_folder import model_of_release
 from ragline.release import Index, Manifest
 from ragline.retrieval import Retriever
 from ragline.settings import Settings
@@ -28,19 +28,14 @@ def find_release(store_uri: str, name: str, release: str = "") -> tuple[Index, M
     return index, index.manifest(release) if release else index.current()
 
 
-def open_embedder(manifest: Manifest) -> Embedder:
-    """Return the embedder that made a release.
+def open_embedder(manifest: Manifest, store: ObjectStore) -> Embedder:
+    """Return the embedder that made a release of a store.
 
     Raises:
-        ModelError: the model of that name is another one now; vector spaces are never mixed.
+        ModelError: it is not to be had, or the model of that name is another one now; vector spaces are never mixed.
+        StoreError: a store cannot be used.
     """
-    embedder = Embedder.named(manifest.embedder)
-    if embedder.model.digest != manifest.digests["model"]:
-        raise ModelError(
-            f"embedder {manifest.embedder!r} is not the model that made release {manifest.release} "
-            f"(digest {embedder.model.digest[:12]}, not {manifest.digests['model'][:12]}); index the documents again"
-        )
-    return embedder
+    return Embedder(model_of_release(manifest, store))
 
 
 @contextmanager
@@ -55,7 +50,7 @@ def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[A
     index, manifest = find_release(store_uri, name, release)
     copies = LocalCopies(index, Settings.from_environment().cache)
     try:
-        answerer = load_answerer(manifest, copies.take(manifest), open_embedder(manifest))
+        answerer = load_answerer(manifest, copies.take(manifest), open_embedder(manifest, index.store))
         with answerer.retriever:
             yield answerer
     finally:

@@ -7,7 +7,7 @@ all. `VARIABLES` lists every variable with its default and meaning.
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ VARIABLES = (
     Variable("RAGLINE_THREADS", "number of CPUs", "threads for embedding and for parallel transfers"),
     Variable("RAGLINE_IMAGE_REGISTRY", IMAGE_REGISTRY, "host/path of the images; read when pipelines are compiled"),
     Variable("RAGLINE_STORE_RETRY_SECONDS", "30", "how long a request to S3 is repeated after a transient fault"),
+    Variable("RAGLINE_LLM_API_KEY", "", "key of the language model that writes questions, where it asks for one"),
     Variable("AWS_ACCESS_KEY_ID", "", "S3 access key; required for s3:// URIs"),
     Variable("AWS_SECRET_ACCESS_KEY", "", "S3 secret key; required for s3:// URIs"),
     Variable("AWS_SESSION_TOKEN", "", "S3 session token of temporary keys"),
@@ -44,6 +45,12 @@ VARIABLES = (
     Variable("AWS_DEFAULT_REGION", "asked from the server", "S3 region; precedes AWS_REGION"),
     Variable("AWS_REGION", "asked from the server", "S3 region"),
     Variable("AWS_CA_BUNDLE", "the system's and certifi's", "PEM file of the authorities that sign the S3 server"),
+    Variable("MLFLOW_TRACKING_URI", "", "MLflow server as http(s)://host:port; required for models:/ references"),
+    Variable("MLFLOW_TRACKING_USERNAME", "", "user of the MLflow server, with MLFLOW_TRACKING_PASSWORD"),
+    Variable("MLFLOW_TRACKING_PASSWORD", "", "password of the MLflow server, with MLFLOW_TRACKING_USERNAME"),
+    Variable("MLFLOW_TRACKING_TOKEN", "", "bearer token of the MLflow server; a user and a password precede it"),
+    Variable("MLFLOW_TRACKING_SERVER_CERT_PATH", "the system's and certifi's", "PEM file for the MLflow server"),
+    Variable("MLFLOW_TRACKING_INSECURE_TLS", "false", "certificates are always verified: true is refused"),
 )
 
 
@@ -101,6 +108,26 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmSettings:
+    """What a language model's endpoint asks for.
+
+    Attributes:
+        key: sent as a bearer token; "" for an endpoint without keys. Not in repr, never in messages.
+    """
+
+    key: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read RAGLINE_LLM_API_KEY.
+
+        Raises:
+            CredentialsError: it holds more than a key.
+        """
+        return cls(_key("RAGLINE_LLM_API_KEY", required=False))
+
+
+@dataclass(frozen=True, slots=True)
 class S3Settings:
     """How to reach an S3 server; neither repr nor messages show the keys.
 
@@ -148,6 +175,64 @@ class S3Settings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How to reach an MLflow server; neither repr nor messages show the password and the token.
+
+    Attributes:
+        url: of the server, without a slash at its end: MLFLOW_TRACKING_URI.
+        username: MLFLOW_TRACKING_USERNAME; "" for none.
+        password: MLFLOW_TRACKING_PASSWORD; "" for none.
+        token: MLFLOW_TRACKING_TOKEN, unless there is a user; "" for none.
+        ca_bundle: MLFLOW_TRACKING_SERVER_CERT_PATH, else None: the system's authorities.
+    """
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    ca_bundle: Path | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the MLFLOW_TRACKING_* variables.
+
+        Raises:
+            SettingError: a variable is missing or malformed.
+            CredentialsError: there is a user without a password, or the other way round.
+        """
+        url = _tracking_url()
+        if _flag("MLFLOW_TRACKING_INSECURE_TLS", default=False):
+            raise SettingError(
+                "MLFLOW_TRACKING_INSECURE_TLS is 'true': certificates are always verified; to trust a private "
+                "authority, set MLFLOW_TRACKING_SERVER_CERT_PATH to its PEM file"
+            )
+        username, password = _text("MLFLOW_TRACKING_USERNAME"), _text("MLFLOW_TRACKING_PASSWORD")
+        if bool(username) != bool(password):
+            missing = "MLFLOW_TRACKING_PASSWORD" if username else "MLFLOW_TRACKING_USERNAME"
+            raise CredentialsError(f"{missing} is not set: MLflow needs a user and a password, or neither")
+        token = "" if username else _key("MLFLOW_TRACKING_TOKEN", required=False)
+        bundle = _pem("MLFLOW_TRACKING_SERVER_CERT_PATH") if url.startswith("https") else None
+        return cls(url, username, password, token, bundle)
+
+
+@contextmanager
+def environment_of_mlflow(settings: RegistrySettings) -> Iterator[None]:
+    """Have the mlflow package use these settings, send no usage figures, and give up in a minute, not in an hour."""
+    values = {
+        "MLFLOW_TRACKING_URI": settings.url,
+        "MLFLOW_TRACKING_USERNAME": settings.username,
+        "MLFLOW_TRACKING_PASSWORD": settings.password,
+        "MLFLOW_TRACKING_TOKEN": settings.token,
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": str(settings.ca_bundle or ""),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    }
+    with _changed({name: value or None for name, value in values.items()}):
+        yield
+
+
 @contextmanager
 def environment_of_steps(programs: Path) -> Iterator[None]:
     """Let subprocesses find the programs of a folder before all others, and kfp know that they are steps.
@@ -155,17 +240,28 @@ def environment_of_steps(programs: Path) -> Iterator[None]:
     The variable is the one that Kubeflow sets in pods; with it, a step does not import kfp's compiler and client,
     which take ten times as long as the rest of it.
     """
-    before = {name: os.environ.get(name) for name in ("PATH", "_KFP_RUNTIME")}
-    os.environ["PATH"] = f"{programs}{os.pathsep}{before['PATH'] or os.defpath}"
-    os.environ["_KFP_RUNTIME"] = "true"
+    path = f"{programs}{os.pathsep}{os.environ.get('PATH') or os.defpath}"
+    with _changed({"PATH": path, "_KFP_RUNTIME": "true"}):
+        yield
+
+
+@contextmanager
+def _changed(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables, or remove those that are None, until the block ends."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _text(name: str) -> str:
@@ -244,9 +340,31 @@ def _ca_bundle() -> Path | None:
             "S3_VERIFY_SSL is '0': certificates are always verified; to trust a private authority, "
             "set AWS_CA_BUNDLE to its PEM file"
         )
-    value = _text("AWS_CA_BUNDLE")
+    return _pem("AWS_CA_BUNDLE")
+
+
+def _pem(name: str) -> Path | None:
+    value = _text(name)
     if not value:
         return None
     if not Path(value).is_file():
-        raise _malformed("AWS_CA_BUNDLE", value, "an existing PEM file")
+        raise _malformed(name, value, "an existing PEM file")
     return Path(value)
+
+
+def _tracking_url() -> str:
+    name = "MLFLOW_TRACKING_URI"
+    value = _text(name)
+    if not value:
+        raise SettingError(
+            f"{name} is not set: registered models are kept by an MLflow server; set it to http://host:port"
+        )
+    if "@" in value:
+        raise SettingError(
+            f"{name} holds credentials (before the '@'): "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+        )
+    scheme, _, rest = value.partition("://")
+    if scheme.lower() not in {"http", "https"} or not _is_host(rest.partition("/")[0]) or {"?", "#"} & set(rest):
+        raise _malformed(name, value, "http://host:port or https://host:port; a file or a database is no server")
+    return f"{scheme.lower()}://{rest.rstrip('/')}"

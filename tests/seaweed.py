@@ -43,7 +43,7 @@ class Seaweed:
     def start(cls, folder: Path) -> Self:
         """Start a server that keeps its data in `folder`, and wait until it takes a write."""
         program = Path(sysconfig.get_path("scripts")) / "weed"
-        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         command = [str(program), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false"]
         command += ["-admin.ui=false", "-master.telemetry=false", "-bucket=ready"]
         command += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
@@ -105,7 +105,8 @@ class Seaweed:
         self.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on."""
     # All are held until all are known, so that they differ.
     with ExitStack() as stack:
         holders = [stack.enter_context(socket.socket()) for _ in range(count)]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ragline import cli, loaders
+from ragline.client import compiled_pipelines
 from ragline.settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
@@ -91,13 +92,14 @@ def test_every_file_type_is_documented() -> None:
     assert sorted(extensions) == sorted(f".{extension}" for extension in loaders.EXTENSIONS)
 
 
-def test_every_parameter_of_the_pipeline_is_documented_with_its_default() -> None:
+@pytest.mark.parametrize("pipeline", compiled_pipelines())
+def test_every_parameter_of_the_pipeline_is_documented_with_its_default(pipeline: str) -> None:
     """docs/pipelines.md has the parameters that the compiled pipeline takes."""
-    compiled = files("ragline") / "compiled" / "reindex.yaml"
+    compiled = files("ragline") / "compiled" / f"{pipeline}.yaml"
     spec = next(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     documented = {
-        name: default.strip("`") for name, default, _ in _ROW.findall(_section(_page("pipelines.md"), "reindex"))
+        name: default.strip("`") for name, default, _ in _ROW.findall(_section(_page("pipelines.md"), pipeline))
     }
     assert documented == {name: _default(entry) for name, entry in parameters.items()}
 

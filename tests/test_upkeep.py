@@ -266,14 +266,17 @@ def test_a_rollback_to_what_is_being_collected_is_taken_back(three: Index, monke
     assert history(three) == ["c", "b", "a"]
 
 
-def test_an_embedder_that_is_not_here_is_only_warned_of(shelf: Shelf) -> None:
-    """A folder that is gone, a hub id that was never downloaded, another model of the same name."""
-    problems = [embedder_problem(shelf.like("b", embedder=name)) for name in ("./gone", "some/model")]
+def test_an_embedder_that_is_not_here_is_only_warned_of(three: Index, shelf: Shelf) -> None:
+    """A folder that is gone, a hub id that was never downloaded, a registered model, another model of the same name."""
+    names = ("./gone", "some/model", "models:/docs/3")
+    made = [shelf.like("b", embedder=name, digests={**shelf.manifest.digests, "model": "0" * 64}) for name in names]
+    problems = [embedder_problem(manifest, three.store) for manifest in made]
     assert problems == [
         "embedder './gone': gone is not a folder; name a model folder or a hub id",
         "embedder 'some/model' is not on this machine; it will be downloaded when a question needs it",
+        "embedder 'models:/docs/3' is not in the store; only the registry has it",
     ]
-    assert embedder_problem(shelf.manifest) == warning()
+    assert embedder_problem(shelf.manifest, three.store) == warning()
 
 
 # retention

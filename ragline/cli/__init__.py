@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragline import __version__
-from ragline.cli import ask, diff, evaluate, gc, index, plan, releases, rollback, verify
+from ragline.cli import (
+    ask,
+    demote,
+    diff,
+    evaluate,
+    finetune,
+    gc,
+    index,
+    models,
+    plan,
+    promote,
+    releases,
+    rollback,
+    verify,
+)
 from ragline.errors import RaglineError
 from ragline.settings import Settings
 
@@ -23,10 +37,14 @@ Turn a folder or bucket of documents into answers with citations.
   ragline diff A [B]                  what one release has that another has not
   ragline rollback                    make the release before live again
   ragline gc                          remove old releases
+  ragline finetune docs               train an embedder on the documents; live only if it is better
+  ragline models                      registered embedding models, and which is in use
+  ragline promote MODEL               make its challenger the champion
+  ragline demote MODEL                return to the champion before
   ragline eval --questions FILE       how well questions are answered
 
 Where releases are kept is --store or RAGLINE_STORE: a folder, or s3://bucket/prefix with the keys in
-AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Registered models are in the MLflow server of MLFLOW_TRACKING_URI.
 Exit status: 0 done, 1 a step or a check failed, 2 wrong input (nothing was changed), 130 interrupted.
 """
 
@@ -38,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ragline {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for verb in (plan, index, ask, releases, verify, diff, rollback, gc, evaluate):
+    for verb in (plan, index, ask, releases, verify, diff, rollback, gc, finetune, models, promote, demote, evaluate):
         sub = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__)
         verb.add_arguments(sub)
         sub.add_argument(

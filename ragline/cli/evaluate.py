@@ -67,7 +67,7 @@ def _beir(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     Client(lines).reindex(str(beir.corpus), store_uri=arguments.store, name=name)
     lines.finish()
     index, manifest = find_release(arguments.store, name)
-    vectors = open_embedder(manifest).embed(list(beir.queries.values()))
+    vectors = open_embedder(manifest, index.store).embed(list(beir.queries.values()))
     results = []
     with Retriever(index.fetch(manifest, Settings.from_environment().cache)) as retriever:
         for mode in MODES:

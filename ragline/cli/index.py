@@ -24,7 +24,12 @@ def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what decides which chunks an index holds."""
     parser.add_argument("documents", metavar="DOCS", help="folder, s3://bucket/prefix, or a single file")
     parser.add_argument("--name", default="default", help="name of the index (default: default)")
-    parser.add_argument("--embedder", default="all-MiniLM-L6-v2", help="model folder or hub id (default: %(default)s)")
+    parser.add_argument(
+        "--embedder",
+        default="all-MiniLM-L6-v2",
+        metavar="MODEL",
+        help="model folder, hub id or models:/NAME@champion (default: %(default)s)",
+    )
     parser.add_argument("--chunk-size", type=int, default=200, metavar="TOKENS", help="default: %(default)s")
     parser.add_argument("--chunk-overlap", type=int, default=0, metavar="TOKENS", help="default: %(default)s")
     parser.add_argument("--text-field", default="", metavar="NAME", help="for JSON: the field that holds the text")

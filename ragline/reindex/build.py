@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ragline.chunk_table import write_chunk_table
-from ragline.embedding.model import find_model
+from ragline.embedding.model import require_model
 from ragline.errors import ReleaseError
 from ragline.lexical import build_lexical
 from ragline.object_store import open_store
@@ -65,16 +65,18 @@ def build_index(
 
     Raises:
         IntegrityError: a chunk has no vector.
+        ModelError: the embedder is not the one that the run was planned for.
     """
     index.mkdir(parents=True, exist_ok=True)
-    store, model = open_store(store_uri), find_model(embedder)
+    planned = Plan.read(plan)
+    store, model = open_store(store_uri), require_model(embedder, planned.origin.model)
     _write_documents(documents, index / DOCUMENTS)
     write_chunk_table(chunks, index / CHUNKS)
     vectors = _gather(chunks, index / EXACT, Vectors(store, model.digest), model.dimensions)
     (index / LEXICAL).mkdir()
     build_lexical(index / LEXICAL, read_chunks(chunks))
     entries = Entries.read(index)
-    base = _base(Index(store, name), Plan.read(plan), model.digest)
+    base = _base(Index(store, name), planned, model.digest)
     built = _update(Index(store, name), base, entries, vectors, index / VECTORS) if base else None
     if built is None:
         with progress("index", total=len(entries), unit="chunks") as step:

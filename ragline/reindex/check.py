@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ragline.calibration import Calibration, calibrate
 from ragline.chunk_table import ChunkTable
 from ragline.embedding.embedder import Embedder
+from ragline.embedding.model import require_model
 from ragline.errors import GateError
 from ragline.everyday_questions import question_vectors
 from ragline.object_store import open_store
@@ -51,16 +53,16 @@ def check_index(
 
     Raises:
         GateError: a check failed.
+        ModelError: the embedder is not the one that the run was planned for.
     """
     store = open_store(store_uri)
+    model = cache(lambda: Embedder(require_model(embedder, model_digest)))  # often nothing is left to embed
     with Retriever(index) as retriever:
         measures: dict[str, float] = _check_whole(index, retriever)
-        vectors = question_vectors(Vectors(store, model_digest), lambda texts: Embedder.named(embedder).embed(texts))
+        vectors = question_vectors(Vectors(store, model_digest), lambda texts: model().embed(texts))
         calibration = calibrate(retriever, vectors)
         if questions_uri:
-            measures |= check_golden(
-                retriever, calibration, Index(store, name), Embedder.named(embedder), questions_uri, max_drop
-            )
+            measures |= check_golden(retriever, calibration, Index(store, name), model(), questions_uri, max_drop)
     _log_measures(measures, calibration)
     text = json.dumps({"checks": measures, "calibration": calibration.to_dict()})
     checks.write_text(text, encoding="utf-8")

@@ -7,8 +7,7 @@ from pathlib import Path
 from ragline.chunking import Chunker, ChunkSize
 from ragline.documents import Chunk
 from ragline.embedding.embedder import Embedder, load_tokenizer
-from ragline.embedding.model import find_model
-from ragline.errors import ModelError
+from ragline.embedding.model import require_model
 from ragline.everyday_questions import question_vectors
 from ragline.object_store import open_store
 from ragline.progress import progress
@@ -43,12 +42,7 @@ def embed_shard(
     missing = ours - vectors.known(part)
     if not missing:
         return 0
-    model = find_model(embedder)
-    if model.digest != model_digest:
-        raise ModelError(
-            f"embedder {embedder!r} has digest {model.digest[:12]}, the chunks were cut for {model_digest[:12]}; "
-            "the model changed during the run: start it again"
-        )
+    model = require_model(embedder, model_digest)
     chunker = Chunker(load_tokenizer(model), ChunkSize(text=size, overlap=overlap, whole=model.max_tokens))
     embedded = 0
     with progress("embed", total=len(missing), unit="texts") as step:

@@ -2,12 +2,14 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ragline.embedding.model import require_model
 from ragline.errors import DamagedReleaseError, GateError, NoReleaseError
 from ragline.object_store import open_store
+from ragline.registered_model import is_reference
 from ragline.reindex.changes import Changes, compare
 from ragline.reindex.duration import expected_seconds, readable_seconds
 from ragline.reindex.origin import Origin
@@ -101,7 +103,9 @@ def plan_reindex(
 
     Raises:
         GateError: the index would lose more.
+        ModelError: a registered embedder is not the one that the chunks were cut for.
     """
+    origin = _pinned(origin)
     store = open_store(store_uri)
     index = Index(store, name)
     pointer = index.pointer_digest()
@@ -128,6 +132,13 @@ def plan_reindex(
     plan.write_text(json.dumps(made.to_dict(), ensure_ascii=False), encoding="utf-8")
     _log.info("%s", made)
     return made
+
+
+def _pinned(origin: Origin) -> Origin:
+    """Name the version of a registered model, which stays what it is, and not its alias, which moves."""
+    if not is_reference(origin.embedder):
+        return origin
+    return replace(origin, embedder=require_model(origin.embedder, origin.model).name)
 
 
 def check_shrink(changes: Changes, previous: Manifest, documents_uri: str, max_shrink: float) -> None:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ragline.embedding.model import find_model
-from ragline.object_store import open_store
+import numpy as np
+
+from ragline.embedding.model import require_model
+from ragline.model_store import ModelStore
+from ragline.object_store import ObjectStore, open_store
+from ragline.registered_model import is_reference
 from ragline.reindex.origin import Origin
 from ragline.reindex.plan import Plan
 from ragline.release import DOCUMENTS, EXACT, Index, Manifest, describe_files, now
@@ -32,9 +36,11 @@ def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, na
 
     Raises:
         ConflictError: another run has published meanwhile; its release serves on.
+        ModelError: the embedder is not the one that the run was planned for.
     """
     releases, planned = Index(open_store(store_uri), name), Plan.read(plan)
     origin = planned.origin
+    _keep_model(releases.store, origin)
     made = _manifest(index, json.loads(checks.read_text(encoding="utf-8")), origin, deleted)
     if releases.has(origin.release) and not planned.rebuild:
         _log.info("release %s is there already: the same documents, chunks and model", origin.release)
@@ -47,6 +53,13 @@ def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, na
     return origin.release
 
 
+def _keep_model(store: ObjectStore, origin: Origin) -> None:
+    """Keep a registered model beside its releases, so that they need no registry."""
+    models = ModelStore(store)
+    if is_reference(origin.embedder) and not models.has(origin.model):
+        models.put(require_model(origin.embedder, origin.model).folder, name=origin.embedder)
+
+
 def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted: int) -> Manifest:
     files = describe_files(index)
     files.pop(EXACT)
@@ -57,7 +70,7 @@ def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted:
         counts={
             "documents": count_rows(index / DOCUMENTS),
             "chunks": int(measures["checks"]["chunks"]),
-            "dimensions": find_model(origin.embedder).dimensions,
+            "dimensions": int(np.load(index / EXACT, mmap_mode="r").shape[1]),
             "deleted": deleted,
         },
         chunking={"size": origin.size, "overlap": origin.overlap},

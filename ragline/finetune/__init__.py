@@ -1,0 +1,1 @@
+"""Fine-tuning an embedder on a corpus: training pairs, hard negatives, trainers, evaluation."""
