@@ -12,7 +12,7 @@ from components.mine_negatives import mine_negatives
 from components.register_model import register_model
 from components.report_training import report_training
 from components.snapshot_documents import snapshot_documents
-from pipelines.secrets import external, with_keys, with_registry, with_secret
+from pipelines.secrets import external, with_registry, with_secret
 
 LLM_VARIABLES = ("RAGLINE_LLM_API_KEY",)
 
@@ -153,10 +153,8 @@ def finetune_embedder(
         store_uri=store_uri,
         run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
     )
-    for task in (find, snapshot, make, tune, evaluate, export, register):
+    for task in (find, snapshot, chunk, make, mine, tune, evaluate, export, register):
         external(task, s3_secret)
-    with_keys(chunk, s3_secret)
-    with_keys(mine, s3_secret)
     for task in (find, chunk, mine, tune, evaluate, register):
         with_registry(task, mlflow_secret)
     with_secret(make, llm_secret, LLM_VARIABLES)

@@ -10,7 +10,7 @@ from components.plan_shards import plan_shards
 from components.publish_release import publish_release
 from components.report_run import report_run
 from components.snapshot_documents import snapshot_documents
-from pipelines.secrets import external, with_keys, with_registry
+from pipelines.secrets import external, with_registry
 
 
 @dsl.pipeline(name="reindex", description="Index documents and publish them as the current release.")
@@ -109,8 +109,7 @@ def reindex(
         )
     with dsl.Else(name="nothing to do"):
         unchanged = report_run(**told)
-    with_keys(chunk, s3_secret)
-    for task in (snapshot, planning, build, check, publish, report, unchanged):
+    for task in (snapshot, chunk, planning, build, check, publish, report, unchanged):
         external(task, s3_secret)
     for task in (chunk, planning, embed, build, check):
         with_registry(task, mlflow_secret)

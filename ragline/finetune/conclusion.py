@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ragline.export.exported import Exported, export_model
-from ragline.finetune.evaluation import ALL, CHAMPION, ROLES, Evaluation
+from ragline.finetune.evaluation import ALL, CHALLENGER, CHAMPION, ROLES, Evaluation
 from ragline.finetune.gate import Verdict
 from ragline.finetune.pair import read_pairs
 from ragline.finetune.registration import TrainingRecord, register_training
@@ -98,7 +98,8 @@ def conclude(conclusion: Conclusion, store_uri: str) -> dict[str, Any]:
 def _still_valid(conclusion: Conclusion) -> Verdict:
     """Return the verdict, or that another champion has come meanwhile, with which nothing was compared."""
     now = Registry.from_environment().champion(conclusion.name)
-    if conclusion.verdict.promote and now and now.reference != conclusion.champion:
+    ours = conclusion.evaluation.models[CHALLENGER].digest  # promoted by an attempt that was killed afterwards
+    if conclusion.verdict.promote and now and now.reference != conclusion.champion and now.digest != ours:
         return Verdict(
             False, f"Not promoted: {now.reference} became the champion during the run; compared with that, train again."
         )

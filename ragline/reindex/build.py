@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from ragline.chunk_table import write_chunk_table
-from ragline.embedding.model import require_model
+from ragline.embedding.model import EmbeddingModel, require_model
 from ragline.errors import ReleaseError
 from ragline.lexical import build_lexical
+from ragline.model_store import ModelStore
 from ragline.object_store import open_store
 from ragline.progress import progress
+from ragline.registered_model import is_reference
 from ragline.reindex.entries import Entries
 from ragline.reindex.plan import Plan
 from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTORS, Index, Manifest
@@ -70,6 +72,8 @@ def build_index(
     index.mkdir(parents=True, exist_ok=True)
     planned = Plan.read(plan)
     store, model = open_store(store_uri), require_model(embedder, planned.origin.model)
+    if is_reference(embedder):
+        _keep_model(ModelStore(store), model)
     _write_documents(documents, index / DOCUMENTS)
     write_chunk_table(chunks, index / CHUNKS)
     vectors = _gather(chunks, index / EXACT, Vectors(store, model.digest), model.dimensions)
@@ -83,6 +87,12 @@ def build_index(
             for done in build_vector_store(index / VECTORS, entries.ids, vectors, entries.metadata()):
                 step.advance(done - step.done)
     return built or Built(len(entries), "", 0)
+
+
+def _keep_model(models: ModelStore, model: EmbeddingModel) -> None:
+    """Keep a registered model beside its releases, so that questions need no registry."""
+    if not models.has(model.digest):
+        models.put(model.folder, name=model.name)
 
 
 def _base(releases: Index, plan: Plan, model_digest: str) -> Manifest | None:

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ragline.embedding.model import require_model
-from ragline.model_store import ModelStore
-from ragline.object_store import ObjectStore, open_store
-from ragline.registered_model import is_reference
+from ragline.object_store import open_store
 from ragline.reindex.origin import Origin
 from ragline.reindex.plan import Plan
 from ragline.release import DOCUMENTS, EXACT, Index, Manifest, describe_files, now
@@ -36,11 +33,9 @@ def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, na
 
     Raises:
         ConflictError: another run has published meanwhile; its release serves on.
-        ModelError: the embedder is not the one that the run was planned for.
     """
     releases, planned = Index(open_store(store_uri), name), Plan.read(plan)
     origin = planned.origin
-    _keep_model(releases.store, origin)
     made = _manifest(index, json.loads(checks.read_text(encoding="utf-8")), origin, deleted)
     if releases.has(origin.release) and not planned.rebuild:
         _log.info("release %s is there already: the same documents, chunks and model", origin.release)
@@ -51,13 +46,6 @@ def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, na
         releases.add(made, index)
     _log.info("release %s of index %s is live in %s", origin.release, name, releases.store.uri)
     return origin.release
-
-
-def _keep_model(store: ObjectStore, origin: Origin) -> None:
-    """Keep a registered model beside its releases, so that they need no registry."""
-    models = ModelStore(store)
-    if is_reference(origin.embedder) and not models.has(origin.model):
-        models.put(require_model(origin.embedder, origin.model).folder, name=origin.embedder)
 
 
 def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted: int) -> Manifest:
