@@ -231,5 +231,9 @@ def test_help_lists_the_commands_in_the_order_people_need_them() -> None:
         "diff",
         "rollback",
         "gc",
+        "finetune",
+        "models",
+        "promote",
+        "demote",
         "eval",
     ]
