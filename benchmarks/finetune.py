@@ -26,14 +26,14 @@ from benchmarks.processes import measure
 from ragline.embedding.embedder import Embedder
 from ragline.embedding.model import DEFAULT
 from ragline.evaluation import read_beir, read_questions, score_run
-from ragline.finetune.evaluation import GOLDEN, Evaluation, evaluate_models
-from ragline.finetune.gate import GOLDEN_METRIC, verdict
-from ragline.finetune.negatives import mine_negatives
-from ragline.finetune.pairs import make_pairs
-from ragline.finetune.ranking import Ranking
-from ragline.finetune.report import write_report
-from ragline.finetune.scrubbing import passage_text
-from ragline.finetune.training import TrainingPlan, train
+from ragline.finetune.comparison.evaluation import GOLDEN, Evaluation, evaluate_models
+from ragline.finetune.comparison.gate import GOLDEN_METRIC, verdict
+from ragline.finetune.comparison.ranking import Ranking
+from ragline.finetune.comparison.report import write_report
+from ragline.finetune.examples.negatives import mine_negatives
+from ragline.finetune.examples.pairs import make_pairs
+from ragline.finetune.examples.scrubbing import passage_text
+from ragline.finetune.trainers.training import TrainingPlan, train
 from ragline.reindex.chunk import chunk_documents
 from ragline.reindex.snapshot import snapshot_documents
 from ragline.tables import read_chunks

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.processes import measure
 from ragline.embedding.embedder import Embedder
 from ragline.embedding.model import DEFAULT, find_model, read_model
-from ragline.finetune.pair import read_pairs
+from ragline.finetune.examples.pair import read_pairs
 
 TARGET = 2.0
 PYTHON = Path(sys.executable)
@@ -30,7 +30,7 @@ PYTHON = Path(sys.executable)
 
 def write_pairs(docs: Path, folder: Path) -> Path:
     """Make the pairs of a folder of documents; return their table."""
-    from ragline.finetune.pairs import make_pairs
+    from ragline.finetune.examples.pairs import make_pairs
     from ragline.reindex.chunk import chunk_documents
     from ragline.reindex.snapshot import snapshot_documents
 
@@ -44,7 +44,7 @@ def write_pairs(docs: Path, folder: Path) -> Path:
 
 def train_ragline(pairs: Path, out: Path, options: argparse.Namespace) -> int:
     """Train with ragline; return the number of steps."""
-    from ragline.finetune.training import TrainingPlan, train
+    from ragline.finetune.trainers.training import TrainingPlan, train
 
     rows = sum(1 for _ in read_pairs(pairs, "train"))
     plan = TrainingPlan(

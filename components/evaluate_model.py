@@ -42,8 +42,8 @@ def evaluate_model(
     """
     from pathlib import Path
 
-    from ragline.finetune.evaluation import evaluate_models
-    from ragline.finetune.gate import verdict
+    from ragline.finetune.comparison.evaluation import evaluate_models
+    from ragline.finetune.comparison.gate import verdict
     from ragline.progress import timed
 
     with timed(evaluation.metadata):

@@ -45,7 +45,7 @@ def fine_tune(
     import json
     from pathlib import Path
 
-    from ragline.finetune.training import TrainingPlan, train
+    from ragline.finetune.trainers.training import TrainingPlan, train
     from ragline.progress import timed
 
     plan = TrainingPlan(

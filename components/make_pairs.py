@@ -33,8 +33,8 @@ def make_pairs(
     from dataclasses import asdict
     from pathlib import Path
 
-    from ragline.finetune.pairs import make_pairs as run
-    from ragline.finetune.questions import QuestionWriter
+    from ragline.finetune.examples.pairs import make_pairs as run
+    from ragline.finetune.examples.questions import QuestionWriter
     from ragline.progress import timed
 
     with timed(pairs.metadata):

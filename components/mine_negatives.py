@@ -27,7 +27,7 @@ def mine_negatives(
     from dataclasses import asdict
     from pathlib import Path
 
-    from ragline.finetune.negatives import mine_negatives as run
+    from ragline.finetune.examples.negatives import mine_negatives as run
     from ragline.progress import timed
 
     with timed(mined.metadata):

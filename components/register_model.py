@@ -45,10 +45,10 @@ def register_model(
     import json
     from pathlib import Path
 
+    from ragline.finetune.comparison.evaluation import Evaluation
+    from ragline.finetune.comparison.gate import Verdict
     from ragline.finetune.conclusion import Conclusion, conclude, summary_json
-    from ragline.finetune.evaluation import Evaluation
-    from ragline.finetune.gate import Verdict
-    from ragline.finetune.training import Training
+    from ragline.finetune.trainers.training import Training
 
     conclusion = Conclusion(
         name=model_name,

@@ -26,10 +26,10 @@ def report_training(
     """
     from pathlib import Path
 
-    from ragline.finetune.evaluation import Evaluation
-    from ragline.finetune.gate import Verdict
-    from ragline.finetune.report import write_report
-    from ragline.finetune.training import Training
+    from ragline.finetune.comparison.evaluation import Evaluation
+    from ragline.finetune.comparison.gate import Verdict
+    from ragline.finetune.comparison.report import write_report
+    from ragline.finetune.trainers.training import Training
 
     write_report(
         Evaluation.from_json(Path(evaluation.path).read_text(encoding="utf-8")),

@@ -8,8 +8,8 @@ from ragline.embedding.model import find_model
 from ragline.errors import ConflictError, DamagedReleaseError, ModelError, NoReleaseError
 from ragline.inventory import absences, stored_sizes
 from ragline.object_store import ObjectStore
-from ragline.registered_folder import is_at_hand
-from ragline.registered_model import is_reference
+from ragline.registry.registered_folder import is_at_hand
+from ragline.registry.registered_model import is_reference
 from ragline.release import Index, Manifest, Pointer
 
 RUN = "rollback"

@@ -9,7 +9,7 @@ from ragline.calibration import Calibration
 from ragline.copies import LocalCopies
 from ragline.embedding.embedder import Embedder
 from ragline.object_store import ObjectStore, open_store
-from ragline.registered_folder import model_of_release
+from ragline.registry.registered_folder import model_of_release
 from ragline.release import Index, Manifest
 from ragline.retrieval import Retriever
 from ragline.settings import Settings

@@ -11,6 +11,8 @@ from ragline.object_store import ObjectStore, open_store
 from ragline.settings import VARIABLES
 from tests.seaweed import Seaweed
 
+pytest_plugins = ["tests.registry_shelf"]
+
 _numbers = itertools.count(1)
 
 

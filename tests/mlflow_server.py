@@ -13,8 +13,8 @@ from typing import Self
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from ragline.registry.tracking_server import TrackingServer
 from ragline.settings import RegistrySettings
-from ragline.tracking_server import TrackingServer
 from tests.seaweed import free_ports
 
 ADMIN, READER = ("admin", "made-up-password-of-admin"), ("reader", "made-up-password-of-reader")

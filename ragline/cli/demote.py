@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print which version was the champion, and which is."""
-    from ragline.registry import Registry
+    from ragline.registry.registry import Registry
 
     change = Registry.from_environment().demote(arguments.model)
     if arguments.json:

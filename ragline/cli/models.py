@@ -4,10 +4,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ragline.cli.output import print_json, printable
-from ragline.registered_model import AFTER, BEFORE, CORPUS, RUN, VERDICT
+from ragline.registry.registered_model import AFTER, BEFORE, CORPUS, RUN, VERDICT
 
 if TYPE_CHECKING:
-    from ragline.registered_model import ModelVersion
+    from ragline.registry.registered_model import ModelVersion
 
 NAME = "models"
 HELP = "list the registered versions of a model"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the versions."""
-    from ragline.registry import Registry
+    from ragline.registry.registry import Registry
 
     registry = Registry.from_environment()
     rows = [_facts(version) for version in registry.versions(arguments.model)]

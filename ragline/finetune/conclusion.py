@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ragline.export.exported import Exported, export_model
-from ragline.finetune.evaluation import ALL, CHALLENGER, CHAMPION, ROLES, Evaluation
-from ragline.finetune.gate import Verdict
-from ragline.finetune.pair import read_pairs
+from ragline.finetune.comparison.evaluation import ALL, CHALLENGER, CHAMPION, ROLES, Evaluation
+from ragline.finetune.comparison.gate import Verdict
+from ragline.finetune.examples.pair import read_pairs
 from ragline.finetune.registration import TrainingRecord, register_training
-from ragline.finetune.training import Training
-from ragline.model_store import ModelStore
+from ragline.finetune.trainers.training import Training
 from ragline.object_store import open_store
-from ragline.registered_model import ModelVersion
-from ragline.registry import Registry
+from ragline.registry.model_store import ModelStore
+from ragline.registry.registered_model import ModelVersion
+from ragline.registry.registry import Registry
 
 _log = logging.getLogger(__name__)
 

@@ -15,10 +15,20 @@ import numpy as np
 from ragline import __version__
 from ragline.embedding.model import EmbeddingModel, read_model
 from ragline.errors import StoreError
-from ragline.model_store import ModelStore
 from ragline.object_store import open_store
-from ragline.registered_model import AFTER, BEFORE, CORPUS, DIGEST, RUN, URI, VERDICT, ModelVersion, check_model_name
-from ragline.registry import EXPERIMENT, Registry
+from ragline.registry.model_store import ModelStore
+from ragline.registry.registered_model import (
+    AFTER,
+    BEFORE,
+    CORPUS,
+    DIGEST,
+    RUN,
+    URI,
+    VERDICT,
+    ModelVersion,
+    check_model_name,
+)
+from ragline.registry.registry import EXPERIMENT, Registry
 from ragline.settings import RegistrySettings, environment_of_mlflow
 
 if TYPE_CHECKING:

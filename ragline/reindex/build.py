@@ -12,10 +12,10 @@ from ragline.chunk_table import write_chunk_table
 from ragline.embedding.model import EmbeddingModel, require_model
 from ragline.errors import ReleaseError
 from ragline.lexical import build_lexical
-from ragline.model_store import ModelStore
 from ragline.object_store import open_store
 from ragline.progress import progress
-from ragline.registered_model import is_reference
+from ragline.registry.model_store import ModelStore
+from ragline.registry.registered_model import is_reference
 from ragline.reindex.entries import Entries
 from ragline.reindex.plan import Plan
 from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTORS, Index, Manifest

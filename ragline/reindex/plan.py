@@ -9,7 +9,7 @@ from typing import Any, Self
 from ragline.embedding.model import require_model
 from ragline.errors import DamagedReleaseError, GateError, NoReleaseError
 from ragline.object_store import open_store
-from ragline.registered_model import is_reference
+from ragline.registry.registered_model import is_reference
 from ragline.reindex.changes import Changes, compare
 from ragline.reindex.duration import expected_seconds, readable_seconds
 from ragline.reindex.origin import Origin

@@ -22,7 +22,7 @@ from ragline.release import Index, Manifest
 from ragline.rollback import embedder_problem, roll_back
 from ragline.serving import open_answerer, open_embedder
 from ragline.settings import VARIABLES
-from tests.finetune.conftest import Shelf
+from tests.registry_shelf import Shelf
 from tests.reindex.conftest import Corpus
 
 Models = tuple[Path, Path]

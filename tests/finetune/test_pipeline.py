@@ -11,9 +11,9 @@ from ragline.cli import main
 from ragline.client import Client
 from ragline.embedding.model import DEFAULT, find_model
 from ragline.errors import CredentialsError, InputError
-from ragline.model_store import ModelStore
 from ragline.object_store import open_store
-from ragline.registry import Registry
+from ragline.registry.model_store import ModelStore
+from ragline.registry.registry import Registry
 from tests.finetune.small_corpus import THINGS, guide
 from tests.mlflow_server import READER, MlflowServer
 

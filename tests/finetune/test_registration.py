@@ -11,10 +11,10 @@ from ragline.embedding.model import find_model
 from ragline.errors import StoreError
 from ragline.finetune.registration import TrainingRecord, register_training
 from ragline.object_store import open_store
-from ragline.registered_model import AFTER, BEFORE, CORPUS, DIGEST, RUN, URI, VERDICT
+from ragline.registry.registered_model import AFTER, BEFORE, CORPUS, DIGEST, RUN, URI, VERDICT
 from ragline.settings import RegistrySettings, environment_of_mlflow
 from tests.conftest import Bucket
-from tests.finetune.conftest import Shelf
+from tests.registry_shelf import Shelf
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What an embedder is trained and measured with: pairs from documents, and passages that look like answers."""

@@ -1,0 +1,1 @@
+"""Training an embedder on pairs."""
