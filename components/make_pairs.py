@@ -13,6 +13,7 @@ def make_pairs(
     pairs_uri: str = "",
     llm_url: str = "",
     llm_model: str = "",
+    questions_uri: str = "",
     test_share: float = 0.1,
     max_pairs: int = 20000,
     seed: int = 0,
@@ -26,6 +27,7 @@ def make_pairs(
         pairs_uri: users' own pairs as JSON Lines (file or s3:// object), empty for none.
         llm_url: OpenAI-compatible endpoint that writes questions, empty for none.
         llm_model: name of its model.
+        questions_uri: golden questions, which nothing is trained with.
         test_share: share of the chunks to measure with.
         max_pairs: most pairs from the documents.
         seed: of all that is drawn.
@@ -46,6 +48,7 @@ def make_pairs(
             test_share=test_share,
             max_pairs=max_pairs,
             pairs_uri=pairs_uri,
+            questions_uri=questions_uri,
             questions=QuestionWriter(llm_url, llm_model) if llm_url else None,
         )
     pairs.metadata["pairs"] = asdict(made)

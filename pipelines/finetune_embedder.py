@@ -101,6 +101,7 @@ def finetune_embedder(
         pairs_uri=pairs_uri,
         llm_url=llm_url,
         llm_model=llm_model,
+        questions_uri=questions_uri,
         max_pairs=max_pairs,
         test_share=test_share,
         seed=seed,

@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ragline.errors import DocumentsError, InputError, PipelineError, RaglineErr
 from ragline.evaluation import fetch_questions
 from ragline.object_store import open_documents, open_store
 from ragline.release import check_name
-from ragline.settings import environment_of_steps
+from ragline.settings import RegistrySettings, environment_of_steps
 
 LineReader = Callable[[str], None]
 
@@ -100,6 +101,8 @@ class Client:
         if parameters["questions_uri"]:
             fetch_questions(parameters["questions_uri"])
         open_store(store_uri).check(write=True)
+        RegistrySettings.from_environment()
+        _check_trainers()
         output = self.run("finetune_embedder", documents_uri=documents_uri, store_uri=store_uri, **parameters)
         summary: dict[str, Any] = json.loads(output)
         return summary
@@ -206,6 +209,12 @@ def _check_documents(uri: str) -> None:
         raise DocumentsError(
             f"documents {uri!r}: there is no file in it; name a folder, an S3 prefix or a file with documents"
         )
+
+
+def _check_trainers() -> None:
+    """See that training is installed: steps run in this environment."""
+    if missing := [package for package in ("sentence_transformers", "mlflow") if find_spec(package) is None]:
+        raise InputError(f"training needs {' and '.join(missing)}; run: pip install 'ragline[train]'")
 
 
 def _failure(pipeline: str, message: str, output: _Lines) -> RaglineError:

@@ -1,6 +1,7 @@
 """Train an embedder on the documents, compare it with the one in use, and register it."""
 
 import argparse
+import re
 
 from ragline.cli.output import ProgressLines, print_json
 
@@ -48,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _sizes(text: str) -> list[int]:
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of lengths, such as 256,128")
     return [int(size) for size in text.split(",")]
 
 

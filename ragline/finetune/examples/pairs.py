@@ -11,6 +11,7 @@ from typing import Any
 
 from ragline.documents import Chunk, Document
 from ragline.errors import InputError
+from ragline.finetune.comparison.golden import read_golden
 from ragline.finetune.examples.candidates import Candidate, Candidates
 from ragline.finetune.examples.chance import chosen, draw
 from ragline.finetune.examples.division import Division, divide
@@ -21,7 +22,7 @@ from ragline.finetune.examples.questions import QuestionWriter
 from ragline.finetune.examples.scrubbing import key_of, positive, says_enough
 from ragline.finetune.examples.user_pairs import UserPair, answering_chunks, fetch_user_pairs
 from ragline.progress import progress
-from ragline.tables import count_rows, read_chunks, read_documents
+from ragline.tables import count_rows, read_chunks, read_documents, read_rows
 
 VERSION = 1
 """Part of the digest: raised when the same corpus would give other pairs."""
@@ -74,6 +75,7 @@ def make_pairs(
     max_pairs: int = 20000,
     pairs_uri: str = "",
     questions: QuestionWriter | None = None,
+    questions_uri: str = "",
 ) -> PairSet:
     """Write the training pairs of a corpus; the same for the same corpus and seed, whatever the order of documents.
 
@@ -88,13 +90,17 @@ def make_pairs(
         max_pairs: most pairs from the corpus.
         pairs_uri: JSON Lines of a user's own pairs (`ragline.finetune.examples.user_pairs`), all of which are taken.
         questions: a language model that writes questions about some chunks.
+        questions_uri: golden questions (file or s3:// object), which nothing may be trained with; "" for none.
 
     Raises:
-        InputError: too few documents or pairs, a wrong share, or a wrong line in the user's pairs.
+        InputError: too few documents or pairs, a wrong share, a wrong line in the user's pairs, or a golden question
+            about unknown documents.
         RaglineError: the language model cannot be used.
     """
     _check(test_share, max_pairs)
     theirs = fetch_user_pairs(pairs_uri) if pairs_uri else []
+    ids = (row["id"] for row in read_rows(documents, ["id"]))
+    golden = {key_of(question.text) for question in read_golden(questions_uri, ids)} if questions_uri else set()
     division = divide(chunks, seed=seed, test_share=test_share)
     if len(division.splits) < LEAST_DOCUMENTS:
         raise InputError(
@@ -107,7 +113,9 @@ def make_pairs(
     finder = _Finder(division, given, seed, share=max_pairs / max(1, count_rows(chunks)))
     found = [*_texts_of_users(theirs, division, seed, test_share), *finder.pairs(documents, chunks)]
     skipped = Counter({"near duplicate": len(division.duplicates)}) + finder.skipped
-    kept = _kept(found, seed, {"test": round(max_pairs * test_share), "train": max_pairs}, skipped)
+    free = [pair for pair in found if key_of(pair.query) not in golden]
+    skipped += Counter({"golden question": len(found) - len(free)})
+    kept = _kept(free, seed, {"test": round(max_pairs * test_share), "train": max_pairs}, skipped)
     _check_enough(kept, len(division.splits))
     sides = Counter(division.splits.values())
     return PairSet(

@@ -26,10 +26,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def _make(
-    corpus: Corpus, path: Path, *, seed: int = 0, uri: str = "", questions: QuestionWriter | None = None
+    corpus: Corpus,
+    path: Path,
+    *,
+    seed: int = 0,
+    uri: str = "",
+    questions: QuestionWriter | None = None,
+    golden: str = "",
 ) -> tuple[PairSet, list[Pair]]:
     made = make_pairs(
-        corpus.documents, corpus.chunks, path, seed=seed, test_share=0.3, pairs_uri=uri, questions=questions
+        corpus.documents,
+        corpus.chunks,
+        path,
+        seed=seed,
+        test_share=0.3,
+        pairs_uri=uri,
+        questions=questions,
+        questions_uri=golden,
     )
     return made, list(read_pairs(path))
 
@@ -117,6 +130,19 @@ def test_questions_of_a_language_model(corpus: Corpus, tmp_path: Path) -> None:
     questions = [pair for pair in pairs if pair.kind == "question"]
     assert 0 < len(questions) <= 20
     assert all(pair.query.startswith("What about") for pair in questions)
+
+
+def test_nothing_is_trained_with_a_golden_question(corpus: Corpus, tmp_path: Path) -> None:
+    """What the gate asks is no pair, whichever side it would be on."""
+    _, before = _make(corpus, tmp_path / "before.parquet")
+    known, golden = before[0], tmp_path / "golden.jsonl"
+    golden.write_text(json.dumps({"id": "1", "question": known.query.upper(), "gold_files": [known.document]}))
+    made, pairs = _make(corpus, tmp_path / "pairs.parquet", golden=str(golden))
+    assert made.skipped["golden question"] >= 1
+    assert known.query not in {pair.query for pair in pairs}
+    golden.write_text(json.dumps({"id": "1", "question": "Where?", "gold_files": ["nowhere.md"]}))
+    with pytest.raises(InputError, match=r"golden\.jsonl, question '1' .* gold file 'nowhere.md' is nowhere"):
+        _make(corpus, tmp_path / "pairs.parquet", golden=str(golden))
 
 
 def test_too_few_documents(tmp_path: Path) -> None:
