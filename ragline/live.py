@@ -116,6 +116,7 @@ class LiveIndex:
         Raises:
             SettingError: the URI, the name or an S3 variable is malformed.
         """
+        self.name = name
         self._index = Index(open_store(store_uri), name)
         self._interval = interval
         self._embedder_of = embedder_of

@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ragline import live as live_module
 from ragline import refusal, served
 from ragline.errors import NoReleaseError
 from ragline.live import LiveIndex
+from ragline.live_metrics import LiveMetrics
 from ragline.object_store import open_store
 from ragline.release import CHUNKS, Index, Manifest, describe_files
 from ragline.served import mark_served, served_releases
@@ -115,6 +117,31 @@ def test_a_release_that_cannot_be_opened_is_refused(shelf: Shelf) -> None:
         until(lambda: live.status().release == third)
         assert (live.status().problem, live.status().refused) == ("", "")
         assert "nine" in answer(live)
+
+
+def test_metrics_tell_of_a_refused_release(shelf: Shelf) -> None:
+    """What an alert is made of: there is a problem, since when, and which release still serves."""
+    first, second = shelf.manifests[0], shelf.manifests[1]
+    (shelf.files(1) / CHUNKS).write_bytes(b"not a table")
+    with shelf.serving() as live:
+        registry = CollectorRegistry()
+        registry.register(LiveMetrics(live))
+        shelf.point(1)
+        until(lambda: live.status().refused == second.release)
+        about = {"release": first.release, "model": first.digests["model"], "refused": second.release}
+        assert registry.get_sample_value("ragline_release_info", {"index": "default", **about}) == 1
+        values = {
+            name: registry.get_sample_value(f"ragline_index_{name}", {"index": "default"})
+            for name in ("ready", "problem", "draining", "swaps_total")
+        }
+        assert values == {"ready": 1, "problem": 1, "draining": 0, "swaps_total": 0}
+        since = registry.get_sample_value("ragline_index_problem_since_seconds", {"index": "default"})
+        assert since is not None
+        assert 0 <= time.time() - since < 60
+        shelf.point(2)
+        until(lambda: live.status().release == shelf.manifests[2].release)
+        assert registry.get_sample_value("ragline_index_problem", {"index": "default"}) == 0
+        assert registry.get_sample_value("ragline_index_swaps_total", {"index": "default"}) == 1
 
 
 def test_a_refused_release_is_not_fetched_again_and_again(shelf: Shelf, s3: Bucket) -> None:
