@@ -13,17 +13,15 @@ import gzip
 import json
 import math
 import re
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 from ragline.errors import DocumentsError, InputError
-from ragline.object_store import open_documents
+from ragline.object_store import fetched_file
 
 __all__ = [
     "Beir",
@@ -227,13 +225,7 @@ def fetch_questions(uri: str) -> list[Question]:
         InputError: there is not one file there, or `read_questions` refuses it.
         StoreError: the store cannot be used.
     """
-    store = open_documents(uri)
-    keys = [info.key for info in islice(store.list(), 2)]
-    if len(keys) != 1:
-        raise InputError(f"questions {uri!r}: expected one file of JSON Lines, found {'none' if not keys else 'more'}")
-    with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
-        path = Path(folder) / Path(keys[0]).name
-        store.download(keys[0], path)
+    with fetched_file(uri, "questions") as path:
         return read_questions(path)
 
 

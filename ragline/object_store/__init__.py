@@ -7,15 +7,19 @@ S3 is reached with the settings of `ragline.settings.S3Settings`; a URI never ho
 """
 
 import re
+import tempfile
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
-from ragline.errors import SettingError
+from ragline.errors import InputError, SettingError
 from ragline.object_store.local import LocalStore
 from ragline.object_store.objects import ObjectInfo, ObjectStore, ObjectUnreadableError
 from ragline.settings import S3Settings
 
-__all__ = ["ObjectInfo", "ObjectStore", "ObjectUnreadableError", "open_documents", "open_store"]
+__all__ = ["ObjectInfo", "ObjectStore", "ObjectUnreadableError", "fetched_file", "open_documents", "open_store"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(file|s3):", re.IGNORECASE)
 
@@ -49,6 +53,28 @@ def open_documents(uri: str) -> ObjectStore:
     parent, _, name = prefix.rpartition("/")
     container = _s3(bucket, parent, only=name)
     return container if name and container.exists(name) else store
+
+
+@contextmanager
+def fetched_file(uri: str, what: str) -> Iterator[Path]:
+    """Give a local copy of the one file at a URI, for as long as the block lasts.
+
+    Args:
+        uri: of a file or an s3:// object.
+        what: it holds, for messages.
+
+    Raises:
+        InputError: there is not one file there.
+        StoreError: the store cannot be used.
+    """
+    store = open_documents(uri)
+    keys = [info.key for info in islice(store.list(), 2)]
+    if len(keys) != 1:
+        raise InputError(f"{what} {uri!r}: expected one file of JSON Lines, found {'none' if not keys else 'more'}")
+    with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
+        path = Path(folder) / Path(keys[0]).name
+        store.download(keys[0], path)
+        yield path
 
 
 def _documents_in_folder(path: Path) -> ObjectStore:

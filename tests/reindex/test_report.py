@@ -1,7 +1,6 @@
 """The report says what a run did, and nothing in it can act on the reader's browser."""
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragline.reindex.report import render_report
+from tests.html_view import Page
 
 SUMMARY: dict[str, Any] = {
     "name": "handbook",
@@ -35,28 +35,6 @@ PROBLEMS = [
     {"source": "scan.pdf", "reason": "no text layer", "detail": "none of the 3 pages holds text"},
     {"source": "key.docx", "reason": "encrypted", "detail": "it is protected by a password"},
 ]
-
-
-class _Page(HTMLParser):
-    """Collects what a browser would see."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.texts: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data.strip())
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"[ \n]+", " ", " ".join(filter(None, self.texts)))
 
 
 def _headline(summary: dict[str, Any]) -> str:
@@ -87,7 +65,7 @@ def test_verdict_of_small_runs(changes: dict[str, Any], expected: str) -> None:
 
 def test_everything_given_stands_on_the_page() -> None:
     """Tiles, reasons, changes, steps, checks and digests can all be read."""
-    text = _Page(render_report(SUMMARY, PROBLEMS)).text
+    text = Page(render_report(SUMMARY, PROBLEMS)).text
     for expected in (
         "1\u202f212 documents", "2 could not be read", "5\u202f000 chunks", "4\u202f321 newly embedded",
         "1 min 16 s time", "48.3 MB size", "no text layer 1 scan.pdf none of the 3 pages", "encrypted 1 key.docx",
@@ -100,14 +78,14 @@ def test_everything_given_stands_on_the_page() -> None:
 
 def test_an_empty_summary_gives_a_page_without_sections() -> None:
     """What is missing is left out: no empty table, plot or heading."""
-    page = _Page(render_report({}, []))
+    page = Page(render_report({}, []))
     assert {"section", "table", "svg", "details", "li"} & set(page.tags) == set()
 
 
 def test_reasons_are_grouped_most_frequent_first_and_long_lists_are_cut() -> None:
     """Each reason stands once, with its number; of many files the first are shown."""
     problems = [{"source": f"{number}.bin", "reason": "unknown type", "detail": ""} for number in range(1500)]
-    text = _Page(render_report({}, [*PROBLEMS, *problems])).text
+    text = Page(render_report({}, [*PROBLEMS, *problems])).text
     assert text.index("unknown type 1\u202f500") < text.index("encrypted 1")
     assert "99.bin and 1\u202f400 more" in text
     assert "100.bin" not in text
@@ -120,7 +98,7 @@ def test_names_cannot_inject_or_disguise() -> None:
         {"name": name, "changes": {"added": [name]}}, [{"source": name, "reason": name, "detail": name}]
     )
     shown = r'<img src=x onerror="alert(1)">&amp;\x1b[31m\x0a\u202egnp.exe\udc80\u200b'
-    parsed = _Page(page)
+    parsed = Page(page)
     assert "img" not in parsed.tags
     assert parsed.texts.count(shown) == 4
     page.encode("utf-8")
@@ -134,7 +112,7 @@ def test_joiners_stay() -> None:
 def test_the_page_loads_nothing() -> None:
     """No script, link, image or style from elsewhere; a policy forbids it as well."""
     page = render_report(SUMMARY, PROBLEMS)
-    parsed = _Page(page)
+    parsed = Page(page)
     assert {"script", "link", "img", "iframe", "object"} & set(parsed.tags) == set()
     assert not [name for name, _ in parsed.attributes if name in {"src", "href"} or name.startswith("on")]
     assert "url(" not in page
@@ -147,4 +125,4 @@ def test_any_text_is_safe(name: str, detail: str) -> None:
     page = render_report({"changes": {"removed": [name]}}, [{"source": name, "reason": "damaged", "detail": detail}])
     plain = render_report({"changes": {"removed": ["x"]}}, [{"source": "x", "reason": "damaged", "detail": "x"}])
     page.encode("utf-8")
-    assert _Page(page).tags == _Page(plain).tags
+    assert Page(page).tags == Page(plain).tags

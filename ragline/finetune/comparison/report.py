@@ -1,8 +1,7 @@
 """What a fine-tuning did, as one HTML page that needs nothing else: to be looked at rather than read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from ragline.finetune.comparison.evaluation import (
     ALL,
@@ -20,28 +19,8 @@ from ragline.finetune.comparison.plots import curve, distributions, intervals, r
 from ragline.finetune.comparison.report_style import STYLE
 from ragline.finetune.comparison.report_tables import costs, golden_table, moves, scores
 from ragline.finetune.examples.pair import KINDS
+from ragline.finetune.trainers.training import Training
 from ragline.html_page import bdi, byte_size, duration, escape, facts_table, number, page, section, tile_list
-
-
-class Training(Protocol):
-    """What the report shows of a training (`ragline.finetune.trainers.training.Training`)."""
-
-    @property
-    def steps(self) -> int: ...  # noqa: D102 - explained there, as all below
-    @property
-    def pairs(self) -> int: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
-    @property
-    def curve(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
-    @property
-    def environment(self) -> Mapping[str, str]: ...  # noqa: D102
-    @property
-    def trainer(self) -> str: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def device(self) -> str: ...  # noqa: D102
 
 
 def write_report(evaluation: Evaluation, training: Training | None, verdict: Verdict, path: Path) -> None:

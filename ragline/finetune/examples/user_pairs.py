@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from ragline.documents import Chunk
 from ragline.errors import InputError
-from ragline.object_store import open_documents
+from ragline.object_store import fetched_file
 from ragline.tables import read_chunks
 
 _TOLD = 10
@@ -46,13 +45,7 @@ def fetch_user_pairs(uri: str) -> list[UserPair]:
         InputError: there is not one file there, or `read_user_pairs` refuses it.
         StoreError: the store cannot be used.
     """
-    store = open_documents(uri)
-    keys = [info.key for info in islice(store.list(), 2)]
-    if len(keys) != 1:
-        raise InputError(f"pairs {uri!r}: expected one file of JSON Lines, found {'none' if not keys else 'more'}")
-    with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
-        path = Path(folder) / "pairs.jsonl"
-        store.download(keys[0], path)
+    with fetched_file(uri, "pairs") as path:
         return read_user_pairs(path, uri)
 
 

@@ -1,8 +1,7 @@
 """The report shows what came out, and nothing in it can act on the reader's browser."""
 
 import re
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +13,35 @@ from ragline.finetune.comparison.evaluation import CHALLENGER, CHAMPION, Evaluat
 from ragline.finetune.comparison.gate import verdict
 from ragline.finetune.comparison.plots import curve, distributions, intervals, rank_table
 from ragline.finetune.comparison.report import render_report, write_report
+from ragline.finetune.trainers.training import Training
 from tests.finetune.comparison.comparisons import MODEL, comparison, noisy, outcome
+from tests.html_view import Page
 
 GOLDEN = [(1, 1), (3, 1), (0, 9), (2, 5)]
 BAD_TEXT = '<script>alert(1)</script> "quoted" \u202egnp.exe\x1b[31m'
 
 
-@dataclass
-class Trained:
-    """A training of two hundred steps, one of which had no loss."""
-
-    steps: int = 200
-    pairs: int = 6400
-    seconds: float = 312.5
-    curve: list[dict[str, Any]] = field(
-        default_factory=lambda: [
+def trained() -> Training:
+    """Return a training of two hundred steps, one of which had no loss."""
+    return Training(
+        folder=Path("model"),
+        steps=200,
+        planned=200,
+        pairs=6400,
+        seconds=312.5,
+        curve=[
             {"step": step, "loss": float("nan") if step == 7 else 2 - step / 200, "learning_rate": 1e-5}
             for step in range(1, 201)
-        ]
+        ],
+        trainer="sentence-transformers",
+        precision="f32",
+        device="cpu",
+        max_tokens=256,
+        environment={"torch": "2.13.0"},
     )
-    environment: dict[str, str] = field(default_factory=lambda: {"torch": "2.13.0"})
-    trainer: str = "sentence-transformers"
-    precision: str = "f32"
-    device: str = "cpu"
 
 
-class _Page(HTMLParser):
-    """Collects what a browser would see."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.texts: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data.strip())
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"[ \n]+", " ", " ".join(filter(None, self.texts)))
-
-
-def _rendered(evaluation: Evaluation, training: Trained | None = None) -> str:
+def _rendered(evaluation: Evaluation, training: Training | None = None) -> str:
     return render_report(evaluation, training, verdict(evaluation))
 
 
@@ -79,7 +59,7 @@ def test_everything_measured_can_be_read() -> None:
     """Tiles, gains by kind, ranks, wins and losses, golden questions, scores, costs and origin stand on the page."""
     slow = replace(MODEL, name="trained", digest="b" * 64, texts_per_cpu_second=25.0, query_ms=16.8)
     ranks = [(5, 1)] * 58 + [(30, 1), (1, 80)]
-    text = _Page(_rendered(comparison(ranks, GOLDEN, slow), Trained())).text
+    text = Page(_rendered(comparison(ranks, GOLDEN, slow), trained())).text
     for expected in (
         "59 : 1 questions ranked better, worse", "0.25 × the champion's speed", "5 min 12 s trained",
         "all held-out (60)", "first sentence (15)", "golden (4)", "the answer among 4\u202f321 passages",
@@ -91,14 +71,14 @@ def test_everything_measured_can_be_read() -> None:
 
 def test_curves_leave_out_what_is_no_number() -> None:
     """A step without a loss does not break the curve, and no coordinate is NaN."""
-    page = _rendered(comparison([(5, 1)] * 20), Trained())
+    page = _rendered(comparison([(5, 1)] * 20), trained())
     assert "Loss: from 2 to 1" in page
     assert not re.search(r"\bnan\b|\binf\b", page, re.IGNORECASE)
 
 
 def test_report_without_a_training_and_without_golden_questions() -> None:
     """What is not known leaves no empty section behind."""
-    text = _Page(_rendered(comparison([(5, 1)] * 20))).text
+    text = Page(_rendered(comparison([(5, 1)] * 20))).text
     assert "Learning rate" not in text
     assert "Golden questions" not in text
 
@@ -125,7 +105,7 @@ def test_texts_cannot_inject_or_disguise(field: str) -> None:
 
 def test_page_needs_nothing_else_and_says_what_its_drawings_show() -> None:
     """No resource is named, no script runs, and each drawing that stands alone has a title for those who do not see."""
-    page = _Page(_rendered(comparison(noisy(200, 0.4), GOLDEN), Trained()))
+    page = Page(_rendered(comparison(noisy(200, 0.4), GOLDEN), trained()))
     assert {"script", "link", "img", "iframe", "object", "image", "use", "a"}.isdisjoint(page.tags)
     assert {name for name, _ in page.attributes} & {"href", "src", "srcset", "xlink:href", "onload"} == set()
     assert not [value for _, value in page.attributes if value and "url(" in value]
@@ -154,5 +134,5 @@ def test_plots_of_nothing_are_nothing() -> None:
 def test_large_comparison_gives_a_small_page() -> None:
     """Thousands of questions are summed up: the page stays far below a megabyte."""
     compared = comparison(noisy(3000, 0.3), [(1, 2)] * 500)
-    assert len(_rendered(compared, Trained())) < 200_000
+    assert len(_rendered(compared, trained())) < 200_000
     assert {CHAMPION, CHALLENGER} <= set(compared.models)
