@@ -86,7 +86,7 @@ def conclude(conclusion: Conclusion, store_uri: str) -> dict[str, Any]:
         StoreError: the registry or the object store cannot be used.
         ConflictError: someone else has moved the alias at the same moment.
     """
-    verdict = _still_valid(conclusion)
+    verdict = standing_verdict(conclusion)
     version = register_training(_record(conclusion, verdict), store_uri)
     _keep_report(conclusion.report, version.digest, store_uri)
     if verdict.promote:
@@ -95,7 +95,7 @@ def conclude(conclusion: Conclusion, store_uri: str) -> dict[str, Any]:
     return _summary(conclusion, verdict, version)
 
 
-def _still_valid(conclusion: Conclusion) -> Verdict:
+def standing_verdict(conclusion: Conclusion) -> Verdict:
     """Return the verdict, or that another champion has come meanwhile, with which nothing was compared."""
     now = Registry.from_environment().champion(conclusion.name)
     ours = conclusion.evaluation.models[CHALLENGER].digest  # promoted by an attempt that was killed afterwards
