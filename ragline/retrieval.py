@@ -1,19 +1,20 @@
 """Question to passages: two rankings, by meaning and by words, fused into one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
 from ragline.chunk_table import ChunkTable
 from ragline.documents import Chunk
 from ragline.lexical import LexicalIndex
-from ragline.release import CHUNKS, LEXICAL, VECTORS
+from ragline.release import CHUNKS, LEXICAL, VECTOR_TABLE, VECTORS
 from ragline.vector_store import VectorStore, Where
+from ragline.vector_table import VectorTable
 
 Mode = Literal["hybrid", "dense", "lexical"]
 """`dense`: cosine of embeddings; `lexical`: BM25; `hybrid`: both."""
@@ -23,6 +24,7 @@ CANDIDATES = 200
 """How many chunks of each ranking enter the fusion."""
 
 _FILTERED = 2000
+_Key = TypeVar("_Key", bound=Hashable)
 _EQUAL = 1e-9
 """Scores that deviate less are equal: rounding alone makes some 1e-17."""
 
@@ -60,6 +62,8 @@ class Retriever:
         self.chunks = ChunkTable(folder / CHUNKS)
         self.lexical = LexicalIndex(folder / LEXICAL)
         self.vectors = VectorStore(folder / VECTORS)
+        table = folder / VECTOR_TABLE
+        self.table = VectorTable.read(table) if table.is_file() else self._table_of_chroma()
 
     def __enter__(self) -> Self:
         return self
@@ -68,12 +72,18 @@ class Retriever:
         self.close()
 
     def close(self) -> None:
-        """Release the files."""
+        """Release the files; a search after that fails."""
         self.vectors.close()
         self.chunks.close()
+        del self.table
 
     def __len__(self) -> int:
         return len(self.chunks)
+
+    def _table_of_chroma(self) -> VectorTable:
+        ids = self.chunks.ids()
+        stored = self.vectors.stored(ids)
+        return VectorTable(np.array([stored[key] for key in ids if key in stored], np.float16))
 
     def search(
         self, question: str, vector: np.ndarray, limit: int = 10, *, mode: Mode = "hybrid", where: Where | None = None
@@ -111,45 +121,52 @@ class Retriever:
             mode: which ranking.
             where: filter over the chunks' metadata, in Chroma's language.
         """
-        none: list[dict[str, float]] = [{} for _ in questions]
-        dense = self.vectors.search_all(vectors, CANDIDATES, where) if mode != "lexical" else none
-        lexical = self._lexical(questions, where) if mode != "dense" else none
-        if mode == "hybrid":
-            near = self._similarities(vectors, dense, lexical)
-            scores = list(map(fuse, near, lexical))
-        else:
-            scores = dense if mode == "dense" else lexical
-            near = dense
-        best = [self._best(each, limit) for each in scores]
+        lexical = self._lexical(questions, where) if mode != "dense" else [{} for _ in questions]
         if mode == "lexical":
-            near = self._similarities(vectors, dense, best)
+            scores = [self._best(each, limit) for each in lexical]
+            near = [self._similarities(vector, each) for vector, each in zip(vectors, scores, strict=True)]
+        else:
+            near = list(self._dense(vectors, lexical, where))
+            scores = list(map(fuse, near, lexical)) if mode == "hybrid" else near
         return [
-            [_passage(self.chunks[row], score[key], known[key]) for key, row in found.items()]
-            for found, score, known in zip(best, scores, near, strict=True)
+            [_passage(self.chunks[row], score[row], known[row]) for row in self._best(score, limit)]
+            for score, known in zip(scores, near, strict=True)
         ]
 
-    def _best(self, scores: Mapping[str, float], limit: int) -> dict[str, int]:
+    @staticmethod
+    def _best(scores: Mapping[int, float], limit: int) -> dict[int, float]:
         """Return the rows of the best chunks, best first; equals in the order of the documents."""
-        rows = self.chunks.rows(scores)
-        return {key: rows[key] for key in sorted(scores, key=lambda key: (-scores[key], rows[key]))[:limit]}
+        return {row: scores[row] for row in sorted(scores, key=lambda row: (-scores[row], row))[:limit]}
 
-    def _lexical(self, questions: Sequence[str], where: Where | None) -> list[dict[str, float]]:
+    def _lexical(self, questions: Sequence[str], where: Where | None) -> list[dict[int, float]]:
+        rows = self.chunks.rows
         if not where:
-            return [self.lexical.search(question, CANDIDATES) for question in questions]
+            found = [self.lexical.search(question, CANDIDATES) for question in questions]
+            return [{rows[key]: score for key, score in each.items()} for each in found]
         allowed = self.vectors.ids(where)
         found = [self.lexical.search(question, _FILTERED) for question in questions]
-        return [{key: each[key] for key in [key for key in each if key in allowed][:CANDIDATES]} for each in found]
-
-    def _similarities(
-        self, vectors: np.ndarray, dense: Sequence[Mapping[str, float]], ids: Sequence[Iterable[str]]
-    ) -> list[dict[str, float]]:
-        """Return the cosine of all chunks in either ranking; those only found by words are looked up."""
-        unknown = [[key for key in wanted if key not in known] for known, wanted in zip(dense, ids, strict=True)]
-        stored = self.vectors.stored(list(dict.fromkeys(chain.from_iterable(unknown))))
         return [
-            {**known, **{key: float(stored[key] @ vector) for key in keys}}
-            for vector, known, keys in zip(vectors, dense, unknown, strict=True)
+            {rows[key]: each[key] for key in [key for key in each if key in allowed][:CANDIDATES]} for each in found
         ]
+
+    def _dense(
+        self, vectors: np.ndarray, others: Sequence[Iterable[int]], where: Where | None
+    ) -> Iterator[dict[int, float]]:
+        """Yield the cosines of the nearest chunks to each vector, and of the others named for it."""
+        if self.table.is_small and not where:
+            for (rows, scores), other in zip(self.table.nearest(vectors, CANDIDATES), others, strict=True):
+                wanted = list(dict.fromkeys(chain(rows.tolist(), other)))
+                yield dict(zip(wanted, scores[wanted].tolist(), strict=True))
+            return
+        number = self.chunks.rows
+        found = self.vectors.search_all(vectors, CANDIDATES, where)
+        for vector, nearest, other in zip(vectors, found, others, strict=True):
+            known = {number[key]: similarity for key, similarity in nearest.items()}
+            yield known | self._similarities(vector, [row for row in other if row not in known])
+
+    def _similarities(self, vector: np.ndarray, rows: Iterable[int]) -> dict[int, float]:
+        wanted = list(rows)
+        return dict(zip(wanted, (self.table.of_rows(wanted) @ vector).tolist(), strict=True))
 
 
 def _passage(chunk: Chunk, score: float, similarity: float) -> Passage:
@@ -166,7 +183,7 @@ def _passage(chunk: Chunk, score: float, similarity: float) -> Passage:
     )
 
 
-def fuse(similarities: Mapping[str, float], lexical: Mapping[str, float]) -> dict[str, float]:
+def fuse(similarities: Mapping[_Key, float], lexical: Mapping[_Key, float]) -> dict[_Key, float]:
     """Return the sum of both rankings' z-scores over all candidates.
 
     Args:

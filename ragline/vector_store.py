@@ -125,6 +125,15 @@ class VectorStore:
         return vectors
 
 
+def unlike(store: VectorStore, ids: Sequence[str], vectors: np.ndarray) -> list[str]:
+    """Return the ids whose stored vector is missing, or another than that in `vectors`, float32 [len(ids), any]."""
+    stored = store.stored(ids)
+    there = [row for row, key in enumerate(ids) if key in stored]
+    found = np.array([stored[ids[row]] for row in there]).reshape(len(there), vectors.shape[1])
+    cosines = np.einsum("ij,ij->i", found, vectors[there])
+    return [key for key in ids if key not in stored] + [ids[there[row]] for row in np.flatnonzero(cosines < 1 - 1e-5)]
+
+
 def build_vector_store(
     folder: Path, ids: Sequence[str], vectors: np.ndarray, metadata: Iterator[Metadata]
 ) -> Iterator[int]:

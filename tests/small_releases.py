@@ -10,9 +10,10 @@ from ragline.chunk_table import write_chunk_table
 from ragline.documents import Chunk, Document, Loaded
 from ragline.lexical import build_lexical
 from ragline.object_store import ObjectStore
-from ragline.release import CHUNKS, DOCUMENTS, LEXICAL, VECTORS, Index, Manifest, describe_files
+from ragline.release import CHUNKS, DOCUMENTS, LEXICAL, VECTOR_TABLE, VECTORS, Index, Manifest, describe_files
 from ragline.tables import ChunkWriter, DocumentWriter, read_chunks
 from ragline.vector_store import build_vector_store
+from ragline.vector_table import write_vector_table
 
 MODEL = "all-MiniLM-L6-v2"
 
@@ -39,7 +40,9 @@ def make_release(folder: Path, letter: str, documents: dict[str, str], *, create
     write_chunk_table(chunks, folder / CHUNKS)
     build_lexical(folder / LEXICAL, read_chunks(chunks))
     ids = [chunk.id for chunk in read_chunks(chunks)]
-    list(build_vector_store(folder / VECTORS, ids, np.eye(len(ids), 8, dtype=np.float32), iter([{"a": 1}] * len(ids))))
+    vectors = np.eye(len(ids), 8, dtype=np.float32)
+    list(build_vector_store(folder / VECTORS, ids, vectors, iter([{"a": 1}] * len(ids))))
+    write_vector_table(vectors, folder / VECTOR_TABLE)
     return Manifest(
         release=letter * 16,
         digests={"corpus": "c", "chunker": "u", "chunks": "k", "model": model, "index": letter * 64},

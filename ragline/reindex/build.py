@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from ragline.chunk_table import write_chunk_table
 from ragline.embedding.model import EmbeddingModel, require_model
-from ragline.errors import ReleaseError
+from ragline.errors import GateError, ReleaseError
 from ragline.lexical import build_lexical
 from ragline.object_store import open_store
 from ragline.progress import progress
@@ -18,10 +19,11 @@ from ragline.registry.model_store import ModelStore
 from ragline.registry.registered_model import is_reference
 from ragline.reindex.entries import Entries
 from ragline.reindex.plan import Plan
-from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTORS, Index, Manifest
+from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTOR_TABLE, VECTORS, Index, Manifest
 from ragline.settings import Settings
 from ragline.tables import TableWriter, read_chunks, read_rows
-from ragline.vector_store import Difference, build_vector_store, hnsw, update_vector_store
+from ragline.vector_store import Difference, VectorStore, build_vector_store, hnsw, unlike, update_vector_store
+from ragline.vector_table import write_vector_table
 from ragline.vectors import Vectors
 
 _log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ def build_index(
     Raises:
         IntegrityError: a chunk has no vector.
         ModelError: the embedder is not the one that the run was planned for.
+        GateError: Chroma did not take a vector as it was given.
     """
     index.mkdir(parents=True, exist_ok=True)
     planned = Plan.read(plan)
@@ -77,11 +80,14 @@ def build_index(
     _write_documents(documents, index / DOCUMENTS)
     write_chunk_table(chunks, index / CHUNKS)
     vectors = _gather(chunks, index / EXACT, Vectors(store, model.digest), model.dimensions)
-    (index / LEXICAL).mkdir()
-    build_lexical(index / LEXICAL, read_chunks(chunks))
+    write_vector_table(vectors, index / VECTOR_TABLE)
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(_fetch_base, Index(store, name), planned, model.digest)
+        (index / LEXICAL).mkdir()
+        build_lexical(index / LEXICAL, read_chunks(chunks))
+        base = fetching.result()
     entries = Entries.read(index)
-    base = _base(Index(store, name), planned, model.digest)
-    built = _update(Index(store, name), base, entries, vectors, index / VECTORS) if base else None
+    built = _update(*base, entries, vectors, index / VECTORS) if base else None
     if built is None:
         with progress("index", total=len(entries), unit="chunks") as step:
             for done in build_vector_store(index / VECTORS, entries.ids, vectors, entries.metadata()):
@@ -95,21 +101,22 @@ def _keep_model(models: ModelStore, model: EmbeddingModel) -> None:
         models.put(model.folder, name=model.name)
 
 
-def _base(releases: Index, plan: Plan, model_digest: str) -> Manifest | None:
-    """Return the release whose vector index can be changed into this one."""
+def _fetch_base(releases: Index, plan: Plan, model_digest: str) -> tuple[Manifest, Path] | None:
+    """Return the release whose vector index can be changed into this one, and a copy of it; None if there is none."""
     if not plan.previous or plan.rebuild:
         return None
-    manifest = releases.manifest(plan.previous)
-    return manifest if manifest.digests["model"] == model_digest else None
-
-
-def _update(releases: Index, base: Manifest, entries: Entries, vectors: np.ndarray, target: Path) -> Built | None:
-    """Change a copy of the base's vector index, if it can be read and little changed."""
+    base = releases.manifest(plan.previous)
+    if base.digests["model"] != model_digest:
+        return None
     try:
-        folder = releases.fetch(base, Settings.from_environment().cache)
+        return base, releases.fetch(base, Settings.from_environment().cache)
     except ReleaseError as exc:
         _log.warning("release %s cannot be built upon: %s", base.release, exc)
         return None
+
+
+def _update(base: Manifest, folder: Path, entries: Entries, vectors: np.ndarray, target: Path) -> Built | None:
+    """Change a copy of the base's vector index, if little changed."""
     earlier = Entries.read(folder)
     removed, added, changed = earlier.difference(entries)
     deleted = int(base.counts.get("deleted", 0)) + len(removed)
@@ -119,6 +126,9 @@ def _update(releases: Index, base: Manifest, entries: Entries, vectors: np.ndarr
     rows = [entries.row(key) for key in added]
     metadata = [entries.metadata_of(row) for row in rows]
     update_vector_store(target, Difference(removed, added, vectors[rows], metadata, changed))
+    with VectorStore(target) as store:
+        if wrong := unlike(store, added, vectors[rows]):
+            raise GateError(f"{len(wrong)} vectors were not added as they are, {wrong[0]} first; run it again")
     _log.info(
         "vector index of release %s: %d removed, %d added, %d with other metadata",
         base.release,

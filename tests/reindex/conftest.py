@@ -81,7 +81,8 @@ class Corpus:
         built = build_index(
             work / "documents", work / "chunks", work / "plan", work / "index", embedder=plan.origin.embedder, **place
         )
-        check_index(work / "index", work / "checks", questions_uri=self.questions_uri, **model, **place)
+        golden: dict[str, Any] = {"questions_uri": self.questions_uri}
+        check_index(work / "index", work / "checks", base=built.base, **golden, **model, **place)
         return Started(run, work, plan, embedded, built)
 
     def publish(self, started: "Started") -> "Run":
