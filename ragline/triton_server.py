@@ -8,9 +8,11 @@ Python backend was built against numpy 1 and reads texts wrongly with numpy 2, w
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +31,7 @@ EXIT_SECONDS = 3
 """How long a stopping server lets requests finish."""
 
 _ATTEMPTS = 3
+_WORD = re.compile(r"[\w./@%+=:,-]+", re.ASCII)
 _DESCRIBE = (
     "import json, sys, sysconfig; get = sysconfig.get_config_var; version = '%d.%d' % sys.version_info[:2]; "
     "print(json.dumps([sysconfig.get_path('purelib'), get('LIBDIR'), get('LDLIBRARY'), version]))"
@@ -132,6 +135,7 @@ class TritonServer:
     log: Path
     process: "subprocess.Popen[bytes]"
     region: str
+    _links: "tempfile.TemporaryDirectory[str]" = field(repr=False)
     _http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=4, retries=False, headers={"Connection": "close"}),
         repr=False,
@@ -164,12 +168,11 @@ class TritonServer:
             SettingError: there is no server in `environment`.
             RaglineError: it does not start; the message holds the end of its log.
         """
-        installation = Installation.find(environment)
-        folder.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _ATTEMPTS + 1):
-            server = cls._spawned(installation, repository, folder, models, addresses or _free_addresses(), options)
+            chosen = addresses or _free_addresses()
+            server = cls.spawn(environment, repository, folder, models=models, addresses=chosen, options=options)
             try:
-                server._wait_live(seconds)
+                server.wait_live(seconds)
             except RaglineError as exc:
                 server.stop()
                 taken = addresses is None and "Address already in use" in str(exc)
@@ -181,22 +184,32 @@ class TritonServer:
         raise AssertionError  # the last attempt returns or raises
 
     @classmethod
-    def _spawned(
+    def spawn(
         cls,
-        installation: Installation,
+        environment: Path,
         repository: Path,
         folder: Path,
+        *,
         models: Sequence[str],
         addresses: Addresses,
-        options: Sequence[str],
+        options: Sequence[str] = (),
     ) -> Self:
+        """Start a server as `start` does, and return at once.
+
+        Raises:
+            SettingError: there is no server in `environment`.
+        """
+        installation = Installation.find(environment)
+        folder.mkdir(parents=True, exist_ok=True)
         log = folder / "triton.log"
         if log.exists():
             log.replace(log.with_name(log.name + ".1"))
         region = f"ragline_{addresses.http}_"
-        backends = installation.backends(folder / "backends")
-        command = _command(installation.server, repository.resolve(), backends.resolve(), models, addresses, region)
-        with log.open("wb") as file:
+        links = tempfile.TemporaryDirectory(prefix="ragline-triton-", ignore_cleanup_errors=True)
+        backends = _plain(installation.backends(folder / "backends"), Path(links.name) / "backends")
+        plain = _plain(repository, Path(links.name) / "repository")
+        command = _command(installation.server, plain, backends, models, addresses, region)
+        with log.open("ab") as file:
             process = subprocess.Popen(
                 [*command, *options],
                 stdin=subprocess.DEVNULL,
@@ -206,7 +219,7 @@ class TritonServer:
                 cwd=folder,
                 start_new_session=True,
             )
-        return cls(addresses, log, process, region)
+        return cls(addresses, log, process, region, links)
 
     def __enter__(self) -> Self:
         return self
@@ -271,10 +284,16 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._links.cleanup()
         for left in Path("/dev/shm").glob(self.region + "*"):  # what a killed stub leaves behind
             left.unlink(missing_ok=True)
 
-    def _wait_live(self, seconds: float) -> None:
+    def wait_live(self, seconds: float) -> None:
+        """Return when the server answers; models may still be loading.
+
+        Raises:
+            RaglineError: it ended, or took too long.
+        """
         for _ in self._while_running(seconds, "to answer"):
             try:
                 if self._http.request("GET", f"{self.addresses.url}/v2/health/live", timeout=1.0).status == 200:
@@ -333,6 +352,21 @@ def _command(
         f"--metrics-address={here}",
         f"--metrics-port={addresses.metrics}",
     ]
+
+
+def _plain(folder: Path, link: Path) -> Path:
+    """Return a path of a folder that a shell takes as one word: the Python backend gives it to one.
+
+    Raises:
+        SettingError: there is no such path.
+    """
+    folder = folder.resolve()
+    if _WORD.fullmatch(str(folder)):
+        return folder
+    if not _WORD.fullmatch(str(link)):
+        raise SettingError(f"Triton cannot use {folder}, nor {link}: set TMPDIR to a path without spaces")
+    link.symlink_to(folder)
+    return link
 
 
 def _free_addresses() -> Addresses:

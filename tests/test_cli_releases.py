@@ -220,12 +220,15 @@ def test_hours_are_a_number(index: Index, run: Run) -> None:
 
 
 def test_help_lists_the_commands_in_the_order_people_need_them() -> None:
-    """First make an index and ask, then look after it, then measure."""
+    """First make an index, ask and serve it, then look after it, then measure."""
     actions: Any = parser()._subparsers
     verbs = list(actions._group_actions[0].choices)
     assert [verb for verb in verbs if verb != "plan"] == [
         "index",
         "ask",
+        "up",
+        "status",
+        "down",
         "releases",
         "verify",
         "diff",

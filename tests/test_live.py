@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ragline.errors import NoReleaseError
+from ragline.embedding.text_embedder import TextEmbedder
+from ragline.errors import NoReleaseError, ServiceError
 from ragline.live import LiveIndex, Status
+from ragline.object_store import ObjectStore
+from ragline.release import Manifest
 from ragline.rollback import roll_back
 from ragline.served import served_releases
+from ragline.serving import open_embedder
 from tests.conftest import Bucket
 from tests.embedding.conftest import tiny_model
 from tests.fault_proxy import Fault, FaultProxy
@@ -207,6 +211,30 @@ def fill(ballast: Path) -> None:
             file.write(bytes(1 << 16))
 
 
+def test_an_embedder_that_is_not_up_yet_is_asked_again(corpus: Corpus) -> None:
+    """The release is not refused for a minute; the status says what is missing until it is there."""
+    up = threading.Event()
+
+    def embedder_of(manifest: Manifest, store: ObjectStore) -> TextEmbedder:
+        if not up.is_set():
+            raise ServiceError("the embedder serves b, not a")
+        return open_embedder(manifest, store)
+
+    place = (corpus.store_uri, corpus.name, corpus.scratch / "served")
+    with LiveIndex(*place, interval=0.05, embedder_of=embedder_of) as live:
+        until(lambda: bool(live.status().problem))
+        status = live.status()
+        assert (status.problem, status.refused, status.ready) == (
+            "the embedder serves b, not a",
+            corpus.index.pointer().release,
+            False,
+        )
+        up.set()
+        assert live.wait(10)
+        assert "seven" in answer(live)
+        assert live.status().problem == ""
+
+
 def test_release_and_embedder_change_together(corpus: Corpus, tmp_path: Path) -> None:
     """A release of another model is served with that model."""
     other = tiny_model(tmp_path / "model", positions=514)
@@ -217,5 +245,5 @@ def test_release_and_embedder_change_together(corpus: Corpus, tmp_path: Path) ->
         until(lambda: live.status().release == run.manifest.release)
         assert live.status().model == run.manifest.digests["model"] != before.model
         with live.answerer() as answerer:
-            assert answerer.embedder.model.digest == live.status().model
+            assert answerer.embedder.digest == live.status().model
     assert isinstance(live.status(), Status)

@@ -12,6 +12,7 @@ from ragline.cli import (
     ask,
     demote,
     diff,
+    down,
     evaluate,
     finetune,
     gc,
@@ -21,6 +22,8 @@ from ragline.cli import (
     promote,
     releases,
     rollback,
+    status,
+    up,
     verify,
 )
 from ragline.errors import RaglineError
@@ -32,6 +35,9 @@ Turn a folder or bucket of documents into answers with citations.
   ragline plan docs                   what index would do, and about how long it takes
   ragline index docs                  read, chunk, embed and publish the documents
   ragline ask "How do I start?"       quote the passages that answer, with their sources
+  ragline up                          serve the index on this machine, with URLs; `ask` then goes there
+  ragline status                      what is served here, and where
+  ragline down                        stop that
   ragline releases                    what has been published, and what is current
   ragline verify                      prove that the current release is whole
   ragline diff A [B]                  what one release has that another has not
@@ -48,6 +54,12 @@ AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Registered models are in the MLflow
 Exit status: 0 done, 1 a step or a check failed, 2 wrong input (nothing was changed), 130 interrupted.
 """
 
+_VERBS = (
+    *(plan, index, ask, up, status, down),
+    *(releases, verify, diff, rollback, gc),
+    *(finetune, models, promote, demote, evaluate),
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -56,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ragline {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for verb in (plan, index, ask, releases, verify, diff, rollback, gc, finetune, models, promote, demote, evaluate):
+    for verb in _VERBS:
         sub = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__)
         verb.add_arguments(sub)
         sub.add_argument(

@@ -41,6 +41,11 @@ class Embedder:
         self._backend = backend or _fastest_backend(model)
         self.precision = self._backend.precision
 
+    @property
+    def digest(self) -> str:
+        """Of the model: names the vector space."""
+        return self.model.digest
+
     @classmethod
     def named(cls, name: str) -> "Embedder":
         """Return the embedder of a model folder, a hub id or the embedded default.

@@ -42,7 +42,7 @@ class Exported:
         version: under which Triton serves it.
         dimensions: length of a vector.
         heads: "sparse" and "multi_vector", where the model has them.
-        agreement: least cosine of the exported float32 to transformers.
+        agreement: least cosine of the exported float32 to transformers, or to the vectors that were known.
         variants: all that were asked for, refused ones with the reason.
         served: names of the accepted variants, the preferred one first.
         check: how many questions and texts they were measured with.
@@ -82,6 +82,7 @@ def export_model(
     limits: Limits | None = None,
     options: ServerOptions | None = None,
     most_pairs: int = 500,
+    known: tuple[Sequence[str], np.ndarray] | None = None,
 ) -> Exported:
     """Export a model folder as a version of a Triton repository, with the variants that pass their checks.
 
@@ -96,11 +97,13 @@ def export_model(
         limits: what a variant must keep of float32.
         options: what the server may use.
         most_pairs: how many pairs are used, the first ones.
+        known: texts, and the vectors that the model made of them for an index, [texts, dimensions], which the export
+            must give too; without them it is compared with transformers, and needs PyTorch.
 
     Raises:
         ModelError: the folder is no model, or one that cannot be exported.
         InputError: no pairs.
-        GateError: the exported float32 does not give the vectors of transformers.
+        GateError: the exported float32 does not give the vectors of transformers, or those that are known.
     """
     start = time.perf_counter()
     model = read_model(name or folder.name, folder)
@@ -111,7 +114,8 @@ def export_model(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        exported = _export(model, check, partial, ["fp32", *(each for each in variants if each != "fp32")], limits)
+        names = ["fp32", *(each for each in variants if each != "fp32")]
+        exported = _export(model, check, partial, names, limits, known)
         write_config(repository, options)
         shutil.rmtree(repository / MODEL / str(version), ignore_errors=True)
         partial.rename(repository / MODEL / str(version))
@@ -121,12 +125,17 @@ def export_model(
 
 
 def _export(
-    model: EmbeddingModel, check: CheckTexts, folder: Path, names: Sequence[str], limits: Limits
+    model: EmbeddingModel,
+    check: CheckTexts,
+    folder: Path,
+    names: Sequence[str],
+    limits: Limits,
+    known: tuple[Sequence[str], np.ndarray] | None,
 ) -> dict[str, Any]:
     onnx_model = export_onnx(model, folder / "model.onnx")
     shutil.copyfile(model.tokenizer, folder / "tokenizer.json")
     checker = Checker(onnx_model, describe(model), check, limits)
-    agreement = _agreement(model, check, checker.vectors)
+    agreement = _agreement(model, check, checker.vectors) if known is None else _known(model, checker, *known)
     variants = [checker.variant(name) for name in names]
     served = preferred(variants)
     if "int8" not in {variant.name for variant in served}:
@@ -143,6 +152,17 @@ def _export(
         "served": tuple(variant.name for variant in served),
         "check": {"queries": len(check.queries), "texts": len(check.texts)},
     }
+
+
+def _known(model: EmbeddingModel, checker: Checker, texts: Sequence[str], vectors: np.ndarray) -> float:
+    """Return the least cosine to the vectors that an index has, which a pipeline may have made in bfloat16."""
+    least = float(cosines(checker.embed(texts), vectors).min())
+    if not least >= AGREEMENT["bf16"]:
+        raise GateError(
+            f"embedder {model.name!r}: its ONNX file does not give the vectors of the index: least cosine "
+            f"{least:.5f}, expected {AGREEMENT['bf16']}. Nothing was exported; report it with config.json"
+        )
+    return least
 
 
 def _agreement(model: EmbeddingModel, check: CheckTexts, vectors: np.ndarray) -> float:

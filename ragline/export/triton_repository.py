@@ -20,6 +20,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ragline.embedding.model import EmbeddingModel
+from ragline.embedding.triton_client import version_of as version_of
 from ragline.errors import ModelError
 from ragline.export.onnx import HEADS, heads_of
 from ragline.export.triton_model import DESCRIPTION
@@ -60,16 +61,6 @@ class ServerOptions:
     max_batch: int = 64
     max_queue: int = 512
     queue_seconds: float = 30.0
-
-
-def version_of(digest: str) -> int:
-    """Return the version number under which a model digest is served.
-
-    Example:
-        >>> version_of("00000000001f" + "0" * 52)
-        31
-    """
-    return int(digest[:12], 16)
 
 
 def describe(model: EmbeddingModel) -> dict[str, Any]:

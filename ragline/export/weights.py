@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import torch
+import onnx.numpy_helper  # noqa: F401  with it numpy knows bfloat16, in which a trained model may be saved
 from safetensors import SafetensorError, safe_open
 
 from ragline.embedding.model import EmbeddingModel
@@ -59,8 +59,7 @@ class Weights(AbstractContextManager["Weights"]):
             pickled = load_pickled(path)
             return set(pickled), pickled.__getitem__
         try:
-            # Through torch, since numpy knows no bfloat16, in which a trained model may be saved.
-            file = self._stack.enter_context(safe_open(path, framework="pt"))
+            file = self._stack.enter_context(safe_open(path, framework="np"))
         except (SafetensorError, OSError) as exc:
             raise ModelError(f"embedder {self._model.name!r}: {path} is damaged ({exc})") from exc
         return set(file.keys()), file.get_tensor
@@ -70,8 +69,12 @@ def load_pickled(path: Path) -> dict[str, Any]:
     """Return the tensors of a file that `torch.save` wrote; nothing in it is run.
 
     Raises:
-        ModelError: it holds something else.
+        ModelError: it holds something else, or there is no PyTorch to read it with.
     """
+    try:
+        import torch
+    except ImportError as exc:
+        raise ModelError(f"{path} needs PyTorch to be read: pip install 'ragline[train]', or save safetensors") from exc
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as exc:  # pickle, zipfile and torch each have their own
@@ -94,5 +97,5 @@ def linear(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _float32(tensor: Any) -> np.ndarray:
-    array: np.ndarray = tensor.detach().float().numpy()
-    return np.ascontiguousarray(array)
+    array = tensor if isinstance(tensor, np.ndarray) else tensor.detach().float().numpy()
+    return np.ascontiguousarray(array, dtype=np.float32)

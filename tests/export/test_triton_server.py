@@ -14,7 +14,7 @@ import pytest
 
 from ragline.embedding.model import EmbeddingModel
 from ragline.embedding.triton_client import MAX_BATCH, TritonEmbedder
-from ragline.errors import InputError, ModelError, RaglineError, SettingError
+from ragline.errors import InputError, RaglineError, ServiceError, SettingError
 from ragline.export.exported import export_model
 from ragline.export.triton_model import Encoder, read_description, start_encoder
 from ragline.export.triton_repository import MODEL, ServerOptions, join_repositories, version_of
@@ -52,7 +52,7 @@ def client(server: TritonServer) -> Iterator[Callable[[EmbeddingModel], TritonEm
     clients: list[TritonEmbedder] = []
 
     def make(model: EmbeddingModel) -> TritonEmbedder:
-        clients.append(TritonEmbedder(server.addresses.url, version_of(model.digest), connections=16))
+        clients.append(TritonEmbedder(server.addresses.url, model.digest))
         return clients[-1]
 
     yield make
@@ -169,10 +169,12 @@ def test_heads_come_when_they_are_asked_for(client: Clients, repository: Path, m
         assert not found["multi_vectors"][row][len(ids) - 1 :].any()
 
 
-def test_a_version_that_is_not_there_is_said(server: TritonServer) -> None:
+def test_a_version_that_is_not_there_is_said(server: TritonServer, bert: EmbeddingModel, m3: EmbeddingModel) -> None:
     """A release asks for exactly its model; another one is never taken instead."""
-    with pytest.raises(ModelError, match=r"embedder version 7 gave 404: .*version 7 is not found"):
-        TritonEmbedder(server.addresses.url, 7).embed(["a"])
+    digest = "000000000007" + "0" * 52
+    served = ", ".join(sorted(model.digest[:12] for model in (bert, m3)))
+    with pytest.raises(ServiceError, match=f"does not serve model 000000000007, .* it serves {served}. .* version 7 "):
+        TritonEmbedder(server.addresses.url, digest).embed(["a"])
 
 
 def test_a_server_that_is_gone_is_said() -> None:
@@ -180,8 +182,8 @@ def test_a_server_that_is_gone_is_said() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(RaglineError, match="is the server up"):
-            TritonEmbedder(url, 7, seconds=1).embed(["a"])
+        with pytest.raises(ServiceError, match="is the server up"):
+            TritonEmbedder(url, "0" * 64, seconds=1).embed(["a"])
 
 
 def test_a_new_model_joins_a_running_server(
@@ -194,7 +196,7 @@ def test_a_new_model_joins_a_running_server(
     shutil.rmtree(growing / MODEL / str(new))
     with TritonServer.start(triton, growing, tmp_path / "run", models=[MODEL]) as server:
         server.wait_ready({MODEL: [old]})
-        embedder, asked, done = TritonEmbedder(server.addresses.url, old), [], threading.Event()
+        embedder, asked, done = TritonEmbedder(server.addresses.url, bert.digest), [], threading.Event()
 
         def ask() -> None:
             while not done.is_set():
@@ -208,7 +210,7 @@ def test_a_new_model_joins_a_running_server(
             done.set()
             asking.result()
         assert set(asked) == {(2, 48)}
-        assert TritonEmbedder(server.addresses.url, new).embed(TEXTS).shape == (len(TEXTS), 32)
+        assert TritonEmbedder(server.addresses.url, m3.digest).embed(TEXTS).shape == (len(TEXTS), 32)
 
 
 def test_a_broken_model_leaves_the_others_serving(
@@ -221,7 +223,7 @@ def test_a_broken_model_leaves_the_others_serving(
     with TritonServer.start(triton, broken, tmp_path / "run", models=[MODEL]) as server:
         numbers = [version_of(bert.digest), version_of(m3.digest)]
         server.wait_ready({MODEL: numbers}, seconds=30)
-        good, bad = (TritonEmbedder(server.addresses.url, number) for number in numbers)
+        good, bad = (TritonEmbedder(server.addresses.url, model.digest) for model in (bert, m3))
         assert good.embed(["a"]).shape == (1, 48)
         with pytest.raises(
             RaglineError, match=r"gave 503: version \d+ cannot be served: .* no variant works here: fp32"
@@ -236,7 +238,7 @@ def test_a_full_queue_refuses_at_once(triton: Path, m3: EmbeddingModel, reposito
     expected = in_process(repository, m3).embed(TEXTS[3:4])
     with TritonServer.start(triton, small, tmp_path / "run", models=[MODEL]) as server:
         server.wait_ready({MODEL: [version_of(m3.digest)]})
-        embedder = TritonEmbedder(server.addresses.url, version_of(m3.digest), connections=64)
+        embedder = TritonEmbedder(server.addresses.url, m3.digest)
 
         def ask(_: int) -> np.ndarray | str:
             try:

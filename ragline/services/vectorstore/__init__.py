@@ -1,0 +1,1 @@
+"""The vector store: a release of an index behind HTTP."""
