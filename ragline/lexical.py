@@ -1,14 +1,15 @@
 """A lexical index (BM25) beside the vectors: tantivy, one entry per chunk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import tantivy
 
 from ragline.documents import Chunk
 
-_BODY, _ID = "body", "id"
+_BODY, _ROW, _ID = "body", "row", "id"
 _ANALYZER = "ragline"
 _WRITER_BYTES = 64 << 20
 
@@ -27,8 +28,8 @@ def analyzer() -> tantivy.TextAnalyzer:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field(_ID, stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_text_field(_BODY, tokenizer_name=_ANALYZER)
+    builder.add_integer_field(_ROW, fast=True)
+    builder.add_text_field(_BODY, tokenizer_name=_ANALYZER, index_option="freq")
     return builder.build()
 
 
@@ -37,9 +38,9 @@ def build_lexical(folder: Path, chunks: Iterable[Chunk]) -> int:
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer(_ANALYZER, analyzer())
     writer = index.writer(_WRITER_BYTES, 1)
-    for chunk in chunks:
+    for row, chunk in enumerate(chunks):
         body = "\n".join(part for part in (chunk.title, chunk.section, chunk.text) if part)
-        writer.add_document(tantivy.Document(id=chunk.id, body=_separate_ideographs(body)))
+        writer.add_document(tantivy.Document(row=row, body=_separate_ideographs(body)))
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
@@ -47,13 +48,19 @@ def build_lexical(folder: Path, chunks: Iterable[Chunk]) -> int:
 
 
 class LexicalIndex:
-    """Finds chunks by their words."""
+    """Finds chunks by their words.
 
-    def __init__(self, folder: Path) -> None:
-        self._schema = _schema()
-        self._index = tantivy.Index(self._schema, path=str(folder), reuse=True)
+    Args:
+        folder: that `build_lexical` wrote.
+        rows: gives the row of each chunk id, for indexes of releases from before rows stood in them.
+    """
+
+    def __init__(self, folder: Path, rows: Callable[[], Mapping[str, int]] = dict) -> None:
+        self._index = tantivy.Index.open(str(folder))
         self._index.register_tokenizer(_ANALYZER, analyzer())
+        self._schema = self._index.schema
         self._searcher = self._index.searcher()
+        self._rows_of_ids = rows
 
     @cached_property
     def _analyzer(self) -> tantivy.TextAnalyzer:
@@ -70,8 +77,8 @@ class LexicalIndex:
         """Return the number of chunks that hold `term`."""
         return int(self._searcher.doc_freq(_BODY, term))
 
-    def search(self, text: str, limit: int) -> dict[str, float]:
-        """Return the BM25 scores of the `limit` best chunks by id, best first; any word of `text` may match."""
+    def search(self, text: str, limit: int) -> dict[int, float]:
+        """Return the BM25 scores of the `limit` best chunks by row, best first; any word of `text` may match."""
         terms = self.terms(text)
         if not terms:
             return {}
@@ -79,7 +86,22 @@ class LexicalIndex:
             [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, _BODY, term)) for term in terms]
         )
         hits = self._searcher.search(query, limit, count=False).hits
-        return {str(self._searcher.doc(address)[_ID][0]): float(score) for score, address in hits}
+        rows = self._rows([address for _, address in hits])
+        return {row: float(score) for row, (score, _) in zip(rows, hits, strict=True)}
+
+    def _rows(self, addresses: list[tantivy.DocAddress]) -> list[int]:
+        if self._has_rows:
+            return cast(list[int], self._searcher.fast_field_values(_ROW, addresses))
+        rows = self._rows_of_ids()
+        return [rows[str(self._searcher.doc(address)[_ID][0])] for address in addresses]
+
+    @cached_property
+    def _has_rows(self) -> bool:
+        try:
+            self._searcher.fast_field_values(_ROW, [])
+        except ValueError:
+            return False
+        return True
 
 
 def _separate_ideographs(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -60,7 +60,7 @@ class Retriever:
 
     def __init__(self, folder: Path) -> None:
         self.chunks = ChunkTable(folder / CHUNKS)
-        self.lexical = LexicalIndex(folder / LEXICAL)
+        self.lexical = LexicalIndex(folder / LEXICAL, lambda: self.chunks.rows)
         self.vectors = VectorStore(folder / VECTORS)
         table = folder / VECTOR_TABLE
         self.table = VectorTable.read(table) if table.is_file() else self._table_of_chroma()
@@ -139,15 +139,11 @@ class Retriever:
         return {row: scores[row] for row in sorted(scores, key=lambda row: (-scores[row], row))[:limit]}
 
     def _lexical(self, questions: Sequence[str], where: Where | None) -> list[dict[int, float]]:
-        rows = self.chunks.rows
         if not where:
-            found = [self.lexical.search(question, CANDIDATES) for question in questions]
-            return [{rows[key]: score for key, score in each.items()} for each in found]
-        allowed = self.vectors.ids(where)
+            return [self.lexical.search(question, CANDIDATES) for question in questions]
+        allowed = {self.chunks.rows[key] for key in self.vectors.ids(where)}
         found = [self.lexical.search(question, _FILTERED) for question in questions]
-        return [
-            {rows[key]: each[key] for key in [key for key in each if key in allowed][:CANDIDATES]} for each in found
-        ]
+        return [dict(islice(((row, each[row]) for row in each if row in allowed), CANDIDATES)) for each in found]
 
     def _dense(
         self, vectors: np.ndarray, others: Sequence[Iterable[int]], where: Where | None

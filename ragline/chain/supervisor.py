@@ -92,9 +92,8 @@ class Supervisor:
         services.embedder.check()
         board.set(services=tuple(ServiceState(each.name, each.url, str(each.log)) for each in services.all))
         self._keep(board, *services.independent)
-        board.tell(
-            services.embedder.name, state="starting", detail=f"prepares the model of {release}; a new one is exported"
-        )
+        doing = f"prepares the model of release {release}; a new one is exported"
+        board.tell(services.embedder.name, state="starting", detail=doing)
         prepared = services.embedder.prepare(release)
         board.tell(services.embedder.name, detail=f"model {prepared.digest[:12]}, {prepared.made}")
         self._keep(board, services.embedder, services.vectorstore)

@@ -110,7 +110,7 @@ class TritonEmbedder:
             ServiceError, InputError: as `embed`.
         """
         seconds = min(seconds or self._seconds, self._seconds)
-        body, header = _request(texts, outputs, seconds)
+        body, header = _request(texts, outputs)
         kinds = {"Inference-Header-Content-Length": str(header), "Content-Type": "application/octet-stream"}
         reply = self._pool.request("POST", self._path, body, {**(headers or {}), **kinds}, seconds=seconds)
         if reply.status != 200:
@@ -173,14 +173,13 @@ class TritonEmbedder:
         )
 
 
-def _request(texts: Sequence[bytes], outputs: Sequence[str], seconds: float) -> tuple[bytes, int]:
+def _request(texts: Sequence[bytes], outputs: Sequence[str]) -> tuple[bytes, int]:
     """Return the body, and how many bytes of it are its JSON header."""
     tensor = b"".join(struct.pack("<I", len(text)) + text for text in texts)
     shape = {"name": "text_input", "shape": [len(texts), 1], "datatype": "BYTES"}
     inputs = [shape | {"parameters": {"binary_data_size": len(tensor)}}]
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    request = {"parameters": {"timeout": int(seconds * 1e6)}, "inputs": inputs, "outputs": wanted}
-    header = json.dumps(request).encode()
+    header = json.dumps({"inputs": inputs, "outputs": wanted}).encode()
     return header + tensor, len(header)
 
 

@@ -53,14 +53,15 @@ class ServerOptions:
     Attributes:
         threads: of each version; 0 for as many as there are processors.
         max_batch: texts of one request, and of one dynamic batch.
-        max_queue: requests that wait for a version; one more is refused at once (503).
-        queue_seconds: after which a request that still waits is refused (a client may ask for less).
+        max_queue: requests that wait for a version, one more is refused at once (503); 0 for no limit, and the
+            services keep their own in front. With a limit, and more so with time-outs of the queue, the server lets one
+            request in a hundred wait for half a second, and slows down over time
+            (https://github.com/triton-inference-server/server/issues/8870).
     """
 
     threads: int = 0
     max_batch: int = 64
-    max_queue: int = 512
-    queue_seconds: float = 30.0
+    max_queue: int = 0
 
 
 def describe(model: EmbeddingModel) -> dict[str, Any]:
@@ -118,8 +119,7 @@ def write_config(repository: Path, options: ServerOptions | None = None) -> Path
         _CONFIG.format(
             model=MODEL,
             max_batch=options.max_batch,
-            max_queue=options.max_queue,
-            queue_microseconds=round(options.queue_seconds * 1e6),
+            policy=f"default_queue_policy {{ max_queue_size: {options.max_queue} }}" if options.max_queue else "",
             threads=options.threads,
         ),
         encoding="utf-8",
@@ -191,13 +191,6 @@ output [
 ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 # No delay: while one batch runs the next one gathers, and an idle server answers at once.
-dynamic_batching {{
-  default_queue_policy {{
-    timeout_action: REJECT
-    default_timeout_microseconds: {queue_microseconds}
-    allow_timeout_override: true
-    max_queue_size: {max_queue}
-  }}
-}}
+dynamic_batching {{ {policy} }}
 parameters {{ key: "threads" value {{ string_value: "{threads}" }} }}
 """

@@ -225,7 +225,7 @@ class _Miner:
 
     def _hardest(self, query: str, dense: list[int]) -> list[int]:
         """Return candidates by their ranks among vectors and words."""
-        lexical = [self.pool.rows[key] for key in self.pool.lexical.search(query, _LEXICAL)]
+        lexical = list(self.pool.lexical.search(query, _LEXICAL))
         hardness = Counter[int]()
         for ranked in (dense, lexical):
             for rank, row in enumerate(ranked):

@@ -79,6 +79,21 @@ def test_a_killed_service_is_started_again(keep: Keep) -> None:
     assert not keeper.board.failed.is_set()
 
 
+def test_a_service_that_hangs_is_started_again(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives and answers nothing: that is told, and after a while another process takes its place."""
+    monkeypatch.setattr("ragline.chain.keeper.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("ragline.chain.service.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("ragline.chain.service._LOOK_SECONDS", 0.3)
+    keeper = keep()
+    assert keeper.is_up.wait(5)
+    first = state_of(keeper)
+    os.kill(first.pid, signal.SIGSTOP)
+    until(lambda: state_of(keeper).state == "not ready")
+    assert state_of(keeper).detail == "does not answer"
+    until(lambda: state_of(keeper).restarts == 1 and state_of(keeper).state == "ready")
+    assert identity(first.pid) == ""
+
+
 def test_a_service_that_ends_before_it_was_ready_fails_the_chain_with_its_log(keep: Keep) -> None:
     """Once is enough, and the message has the end of what it wrote."""
     keeper = keep("--status", "2")
