@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ragline.settings import environment_of_services
 from ragline.triton_server import TritonServer
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -68,7 +69,8 @@ class Processes:
         log = self._folder / f"{name}.log"
         with log.open("wb") as file:
             command = [sys.executable, *arguments, "--port", str(port)]
-            self._running[name] = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+            with environment_of_services():  # as `ragline up` starts them
+                self._running[name] = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
         self._wait(name, url + ready, log)
         return url
 

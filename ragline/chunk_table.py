@@ -1,7 +1,9 @@
 """The chunks of a release: an Arrow file that is mapped, not loaded; a reader touches what it shows."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +26,9 @@ class ChunkTable:
     def __init__(self, path: Path) -> None:
         self._file = pa.memory_map(str(path))
         self.columns = pa.ipc.open_file(self._file).read_all()
+        batches = self.columns.to_batches()
+        self._starts = [0, *accumulate(batch.num_rows for batch in batches)]
+        self._batches = [[batch.column(name) for name in CHUNKS.names] for batch in batches]
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +44,8 @@ class ChunkTable:
         return int(self.columns.num_rows)
 
     def __getitem__(self, row: int) -> Chunk:
-        return Chunk(**{name: self.columns[name][row].as_py() for name in CHUNKS.names})
+        batch = bisect_right(self._starts, row) - 1  # a column of the whole table would look for its part each time
+        return Chunk(*[column[row - self._starts[batch]].as_py() for column in self._batches[batch]])
 
     def ids(self) -> list[str]:
         """Return the ids of all chunks, in row order."""

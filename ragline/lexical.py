@@ -12,6 +12,8 @@ from ragline.documents import Chunk
 _BODY, _ROW, _ID = "body", "row", "id"
 _ANALYZER = "ragline"
 _WRITER_BYTES = 64 << 20
+_REMEMBERED = 100_000
+"""Frequencies of terms that are kept: each call of tantivy lets another thread go first."""
 
 
 def analyzer() -> tantivy.TextAnalyzer:
@@ -61,6 +63,7 @@ class LexicalIndex:
         self._schema = self._index.schema
         self._searcher = self._index.searcher()
         self._rows_of_ids = rows
+        self._frequencies: dict[str, int] = {}
 
     @cached_property
     def _analyzer(self) -> tantivy.TextAnalyzer:
@@ -75,7 +78,11 @@ class LexicalIndex:
 
     def document_frequency(self, term: str) -> int:
         """Return the number of chunks that hold `term`."""
-        return int(self._searcher.doc_freq(_BODY, term))
+        if term not in self._frequencies:
+            if len(self._frequencies) >= _REMEMBERED:
+                self._frequencies.clear()
+            self._frequencies[term] = int(self._searcher.doc_freq(_BODY, term))
+        return self._frequencies[term]
 
     def search(self, text: str, limit: int) -> dict[int, float]:
         """Return the BM25 scores of the `limit` best chunks by row, best first; any word of `text` may match."""

@@ -1,11 +1,11 @@
 """Question to passages: two rankings, by meaning and by words, fused into one."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 import numpy as np
 
@@ -24,7 +24,6 @@ CANDIDATES = 200
 """How many chunks of each ranking enter the fusion."""
 
 _FILTERED = 2000
-_Key = TypeVar("_Key", bound=Hashable)
 _EQUAL = 1e-9
 """Scores that deviate less are equal: rounding alone makes some 1e-17."""
 
@@ -121,48 +120,48 @@ class Retriever:
             mode: which ranking.
             where: filter over the chunks' metadata, in Chroma's language.
         """
-        lexical = self._lexical(questions, where) if mode != "dense" else [{} for _ in questions]
-        if mode == "lexical":
-            scores = [self._best(each, limit) for each in lexical]
-            near = [self._similarities(vector, each) for vector, each in zip(vectors, scores, strict=True)]
-        else:
-            near = list(self._dense(vectors, lexical, where))
-            scores = list(map(fuse, near, lexical)) if mode == "hybrid" else near
+        allowed = {self.chunks.rows[key] for key in self.vectors.ids(where)} if where and mode != "dense" else None
+        nearest = self._nearest(vectors, where) if mode != "lexical" else map(self._none, vectors)
         return [
-            [_passage(self.chunks[row], score[row], known[row]) for row in self._best(score, limit)]
-            for score, known in zip(scores, near, strict=True)
+            self._ranked(self._lexical(question, allowed) if mode != "dense" else {}, rows, cosines, mode, limit)
+            for question, (rows, cosines) in zip(questions, nearest, strict=True)
         ]
 
-    @staticmethod
-    def _best(scores: Mapping[int, float], limit: int) -> dict[int, float]:
-        """Return the rows of the best chunks, best first; equals in the order of the documents."""
-        return {row: scores[row] for row in sorted(scores, key=lambda row: (-scores[row], row))[:limit]}
+    def _ranked(
+        self, lexical: Mapping[int, float], nearest: np.ndarray, cosines: "_Cosines", mode: Mode, limit: int
+    ) -> list[Passage]:
+        """Return the best of both rankings' chunks, best first; equals in the order of the documents."""
+        found = np.fromiter(lexical, np.intp, len(lexical))
+        rows = np.unique(np.concatenate((nearest, found)))
+        words = np.zeros(len(rows))
+        words[np.searchsorted(rows, found)] = np.fromiter(lexical.values(), np.float64, len(lexical))
+        near = np.asarray(cosines(rows), np.float64)
+        scores = fuse(near, words) if mode == "hybrid" else near if mode == "dense" else words
+        best = np.lexsort((rows, -scores))[:limit]
+        ranked = zip(rows[best].tolist(), scores[best].tolist(), near[best].tolist(), strict=True)
+        return [_passage(self.chunks[row], score, similarity) for row, score, similarity in ranked]
 
-    def _lexical(self, questions: Sequence[str], where: Where | None) -> list[dict[int, float]]:
-        if not where:
-            return [self.lexical.search(question, CANDIDATES) for question in questions]
-        allowed = {self.chunks.rows[key] for key in self.vectors.ids(where)}
-        found = [self.lexical.search(question, _FILTERED) for question in questions]
-        return [dict(islice(((row, each[row]) for row in each if row in allowed), CANDIDATES)) for each in found]
+    def _lexical(self, question: str, allowed: Set[int] | None) -> dict[int, float]:
+        if allowed is None:
+            return self.lexical.search(question, CANDIDATES)
+        found = self.lexical.search(question, _FILTERED)
+        return dict(islice(((row, score) for row, score in found.items() if row in allowed), CANDIDATES))
 
-    def _dense(
-        self, vectors: np.ndarray, others: Sequence[Iterable[int]], where: Where | None
-    ) -> Iterator[dict[int, float]]:
-        """Yield the cosines of the nearest chunks to each vector, and of the others named for it."""
+    def _nearest(self, vectors: np.ndarray, where: Where | None) -> Iterator[tuple[np.ndarray, "_Cosines"]]:
+        """Yield the rows of the nearest chunks to each vector, and what gives the cosines of any rows to it."""
         if self.table.is_small and not where:
-            for (rows, scores), other in zip(self.table.nearest(vectors, CANDIDATES), others, strict=True):
-                wanted = list(dict.fromkeys(chain(rows.tolist(), other)))
-                yield dict(zip(wanted, scores[wanted].tolist(), strict=True))
+            for rows, scores in self.table.nearest(vectors, CANDIDATES):
+                yield rows, scores.__getitem__
             return
         number = self.chunks.rows
-        found = self.vectors.search_all(vectors, CANDIDATES, where)
-        for vector, nearest, other in zip(vectors, found, others, strict=True):
-            known = {number[key]: similarity for key, similarity in nearest.items()}
-            yield known | self._similarities(vector, [row for row in other if row not in known])
+        for vector, found in zip(vectors, self.vectors.search_all(vectors, CANDIDATES, where), strict=True):
+            yield np.array([number[key] for key in found], np.intp), self._none(vector)[1]
 
-    def _similarities(self, vector: np.ndarray, rows: Iterable[int]) -> dict[int, float]:
-        wanted = list(rows)
-        return dict(zip(wanted, (self.table.of_rows(wanted) @ vector).tolist(), strict=True))
+    def _none(self, vector: np.ndarray) -> tuple[np.ndarray, "_Cosines"]:
+        return np.empty(0, np.intp), lambda rows: self.table.of_rows(rows) @ vector
+
+
+_Cosines = Callable[[np.ndarray], np.ndarray]
 
 
 def _passage(chunk: Chunk, score: float, similarity: float) -> Passage:
@@ -179,19 +178,16 @@ def _passage(chunk: Chunk, score: float, similarity: float) -> Passage:
     )
 
 
-def fuse(similarities: Mapping[_Key, float], lexical: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Return the sum of both rankings' z-scores over all candidates.
+def fuse(similarities: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return the mean of both rankings' z-scores over all candidates.
 
     Args:
-        similarities: cosine of every candidate.
-        lexical: BM25 scores; a candidate without one shares no word with the question and counts 0.
+        similarities: cosine of every candidate, float64 [candidates].
+        words: their BM25 scores; 0 for one that shares no word with the question.
 
     Chosen among rank fusion and four ways of score fusion on four sets (docs/decisions/0004).
     """
-    ids = list(similarities)
-    dense = _standardised(np.array([similarities[key] for key in ids]))
-    words = _standardised(np.array([lexical.get(key, 0.0) for key in ids]))
-    return dict(zip(ids, ((dense + words) / 2).tolist(), strict=True))
+    return np.asarray((_standardised(similarities) + _standardised(words)) / 2)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

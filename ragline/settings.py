@@ -248,6 +248,13 @@ def environment_of_steps(programs: Path) -> Iterator[None]:
 
 
 @contextmanager
+def environment_of_services() -> Iterator[None]:
+    """Let subprocesses use one thread in numeric libraries: they answer several at once, and more would only spin."""
+    with _changed({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}):
+        yield
+
+
+@contextmanager
 def _changed(values: Mapping[str, str | None]) -> Iterator[None]:
     """Set variables, or remove those that are None, until the block ends."""
     before = {name: os.environ.get(name) for name in values}

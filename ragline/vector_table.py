@@ -43,7 +43,7 @@ class VectorTable:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def of_rows(self, rows: Sequence[int]) -> np.ndarray:
+    def of_rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the vectors of some rows: float32 [len(rows), dimensions]."""
         return np.asarray(self.rows[np.asarray(rows, np.intp)], np.float32)
 

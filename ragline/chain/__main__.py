@@ -8,11 +8,12 @@ from pathlib import Path
 from ragline.chain.options import ChainOptions
 from ragline.chain.state import Place
 from ragline.chain.supervisor import Supervisor
-from ragline.settings import Settings
+from ragline.settings import Settings, environment_of_services
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     options = ChainOptions.from_json(json.loads(sys.argv[1]))
     cache = Settings.from_environment().cache.absolute()
     place = Place.of(cache, options.store, options.name)
-    sys.exit(Supervisor(options, place, cache, Path(options.triton)).run())
+    with environment_of_services():
+        sys.exit(Supervisor(options, place, cache, Path(options.triton)).run())

@@ -1,6 +1,7 @@
 """A service as a KServe predictor: one process, one worker, HTTP only, behind the front door."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -23,6 +24,8 @@ from ragline.services.edge.telemetry import start_tracing
 from ragline.settings import ServiceSettings
 
 _log = logging.getLogger(__name__)
+
+_GARBAGE = 20_000
 
 _COMMON = (
     "GET /",
@@ -114,6 +117,11 @@ def _kserve_rest(service: Service, name: str, routers: Sequence[APIRouter], desc
 async def _serve(service: Service, server: Any, listener: socket.socket) -> None:
     """Run a service and its server; a signal ends the server, and the service after its last request."""
     await service.start()
+    # What the imports made lives as long as the process: looking through it again and again for garbage is 5 to 10 %
+    # of a busy service's time, and shows in its slowest requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 20)
 
     def end(*_: object) -> None:
         server.should_exit = True
