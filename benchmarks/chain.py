@@ -13,6 +13,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -162,11 +163,12 @@ class Prepared:
 
 
 def _answerable(answerer: Answerer, questions: Sequence[str]) -> list[str]:
-    """Return the questions that something is found for, with a tag behind them: the others cost less."""
+    """Return the questions that something is surely found for, with any tag behind them: the others cost less."""
     tagged = [f"{question} tag-1" for question in questions]
-    vectors = answerer.embedder.embed(tagged)
-    found = answerer.retrieve_all(tagged, vectors)
-    return [question for question, each in zip(questions, found, strict=True) if each.found]
+    found = answerer.retrieve_all(tagged, answerer.embedder.embed(tagged))
+    relevances = [each.relevance for each in found if each.found]
+    least = statistics.median(relevances)
+    return [question for question, each in zip(questions, found, strict=True) if each.relevance >= least]
 
 
 if __name__ == "__main__":

@@ -45,11 +45,12 @@ def store_documents(release: Path, folder: Path) -> None:
             )
 
 
-def _embedder(options: argparse.Namespace) -> _Predict:  # noqa: ARG001  the form of all three
+def _embedder(options: argparse.Namespace) -> _Predict:
     import sentence_transformers
     import torch
 
-    torch.set_num_threads(1)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     model = sentence_transformers.SentenceTransformer(str(find_model(DEFAULT).folder), device="cpu")
     return lambda instance: {"embedding": model.encode(instance["input"]).tolist()}
 
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--next", default="", help="URL of the service that it asks")
     parser.add_argument("--backend", default="", help="URL of the language model")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: its own choice)")
     parser.add_argument("--chroma", type=Path, help="folder of the collection")
     options = parser.parse_args()
     serve(kinds[options.service](options), options.port)
