@@ -7,7 +7,7 @@
 The embedder runs the PyTorch model as sentence-transformers has it; the vector store asks it and then Chroma; the LLM
 service asks the vector store, puts the texts before the question and asks the language model. Every hop is JSON on a
 new connection, and every service does one call at a time, since its handler blocks the loop: so do KServe models whose
-`predict` is not asynchronous. It is spared what KServe would add, and PyTorch uses one thread, which suits two cores.
+`predict` is not asynchronous. It is spared what KServe would add.
 """
 
 import argparse
