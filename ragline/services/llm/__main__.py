@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ragline.errors import RaglineError
+from ragline.services.command_line import count, run, seconds
 from ragline.services.edge.kserve_server import run_service
 from ragline.services.llm.api import api_description
 from ragline.services.llm.gate import Gate
@@ -18,13 +18,7 @@ from ragline.settings import LlmSettings, ServiceSettings
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM; return the exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        serve(options)
-    except RaglineError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return exc.exit_code
-    return 0
+    return run(parser(), serve, arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,12 +30,12 @@ def parser() -> argparse.ArgumentParser:
     add("--llm-url", default="", help="of the plan's backend; http:// and --predictor_host where it is not given")
     add("--llm-model", default="", help="its model; may be left out where the backend has only one")
     add("--tokenizer", type=Path, help="folder of the model's tokenizer and chat template; Triton's plans need it")
-    add("--context-tokens", type=_count, default=0, help="length of the model's context [what the backend says]")
-    add("--longest-answer", type=_count, default=0, help="tokens that are generated at most [half of the context]")
+    add("--context-tokens", type=count, default=0, help="length of the model's context [what the backend says]")
+    add("--longest-answer", type=count, default=0, help="tokens that are generated at most [half of the context]")
     add("--show", default="all", choices=["all", "supported"], help="show only sentences that passages carry [all]")
-    add("--concurrency", type=_count, default=64, help="generations at once [%(default)s]")
-    add("--queue", type=_count, default=192, help="questions that may wait; beyond them 429 [%(default)s]")
-    add("--timeout", "--predictor_request_timeout_seconds", type=_seconds, default=120.0, help="of a question [120 s]")
+    add("--concurrency", type=count, default=64, help="generations at once [%(default)s]")
+    add("--queue", type=count, default=192, help="questions that may wait; beyond them 429 [%(default)s]")
+    add("--timeout", "--predictor_request_timeout_seconds", type=seconds, default=120.0, help="of a question [120 s]")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container [%(default)s]")
     add("--port", "--http_port", type=int, default=8080, help="port to listen on [%(default)s]")
     add("--model_name", default="llm", help="name in both APIs [%(default)s]")
@@ -82,22 +76,6 @@ def serve(options: argparse.Namespace) -> None:
         openapi=api_description(options.model_name),
         longest=options.timeout,
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to 86400")
-    return seconds
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 
-from ragline.errors import RaglineError
+from ragline.services.command_line import count, run
 from ragline.services.edge.json_log import configure_logging
 from ragline.services.small_llm.server import SmallLlm
 from ragline.services.small_llm.weights import MODEL
@@ -21,15 +21,7 @@ _log = logging.getLogger("ragline.services.small_llm")
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        settings = ServiceSettings.from_environment()
-        configure_logging(settings.log_level, texts=settings.log_texts)
-        serve(options)
-    except RaglineError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return exc.exit_code
-    return 0
+    return run(parser(), serve, arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,9 +29,9 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser("python -m ragline.services.small_llm", description=__doc__, allow_abbrev=False)
     add = found.add_argument
     add("--port", type=int, default=8405, help="port on 127.0.0.1; 0 for any free one [%(default)s]")
-    add("--threads", type=_count, default=1, help="for generation; more only on a machine without other work [1]")
-    add("--slots", type=_count, default=2, help="answers that are written at the same time [%(default)s]")
-    add("--context-tokens", type=_count, default=2048, help="tokens of a prompt and its answer [%(default)s]")
+    add("--threads", type=count, default=1, help="for generation; more only on a machine without other work [1]")
+    add("--slots", type=count, default=2, help="answers that are written at the same time [%(default)s]")
+    add("--context-tokens", type=count, default=2048, help="tokens of a prompt and its answer [%(default)s]")
     return found
 
 
@@ -49,6 +41,8 @@ def serve(options: argparse.Namespace) -> None:
     Raises:
         SettingError: the model cannot be served here.
     """
+    settings = ServiceSettings.from_environment()
+    configure_logging(settings.log_level, texts=settings.log_texts)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -57,12 +51,6 @@ def serve(options: argparse.Namespace) -> None:
     ) as server:
         _log.info("%s listens on %s/v1", MODEL, server.url)
         stop.wait()
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 if __name__ == "__main__":

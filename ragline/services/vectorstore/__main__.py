@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ragline.embedding.http_pool import HttpPool
 from ragline.embedding.triton_client import TritonEmbedder
-from ragline.errors import RaglineError
 from ragline.live import INTERVAL, LiveIndex
 from ragline.live_metrics import LiveMetrics
 from ragline.object_store import ObjectStore
 from ragline.release import Manifest
+from ragline.services.command_line import count, run, seconds
 from ragline.services.edge.kserve_server import run_service
 from ragline.services.vectorstore.api import api_description
 from ragline.services.vectorstore.search_queue import LONGEST
@@ -20,13 +20,7 @@ from ragline.settings import ServiceSettings, Settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM; return the exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        serve(options)
-    except RaglineError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return exc.exit_code
-    return 0
+    return run(parser(), serve, arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,9 +31,9 @@ def parser() -> argparse.ArgumentParser:
     add("--name", default="default", help="of the index [%(default)s]")
     add("--embedder-url", required=True, help="of the Triton server with the embedders: http(s)://host:port")
     add("--cache", type=Path, help="folder for local copies, three releases large [that of RAGLINE_CACHE]")
-    add("--interval", type=_seconds, default=INTERVAL, help="seconds between two looks for a new release [%(default)s]")
-    add("--queue", type=_count, default=LONGEST, help="questions that may wait; beyond them 429 [%(default)s]")
-    add("--timeout", type=_seconds, default=60.0, help="longest time of a request in seconds [%(default)s]")
+    add("--interval", type=seconds, default=INTERVAL, help="seconds between two looks for a new release [%(default)s]")
+    add("--queue", type=count, default=LONGEST, help="questions that may wait; beyond them 429 [%(default)s]")
+    add("--timeout", type=seconds, default=60.0, help="longest time of a request in seconds [%(default)s]")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container [%(default)s]")
     add("--port", "--http_port", type=int, default=8080, help="port to listen on [%(default)s]")
     add("--model_name", default=NAME, help="name in the API [%(default)s]")
@@ -72,22 +66,6 @@ def serve(options: argparse.Namespace) -> None:
             openapi=api_description(options.model_name),
             longest=options.timeout,
         )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.01 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.01 to 86400")
-    return seconds
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
-    return int(text)
 
 
 if __name__ == "__main__":
