@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ragline.errors import DamagedReleaseError, InputError
-from ragline.vector_store import BATCH, Difference, VectorStore, build_vector_store, update_vector_store
+from ragline.vector_store import BATCH, Difference, VectorStore, build_vector_store, unlike, update_vector_store
 
 IDS = [f"id{number}" for number in range(6)]
 VECTORS = np.array([[np.cos(angle), np.sin(angle)] for angle in np.arange(6) / 4], dtype=np.float32)
@@ -113,3 +113,10 @@ def test_a_changed_copy_is_the_index_of_what_is_there_now(tmp_path: Path) -> Non
         assert vectors.ids({"language": "en"}) == {"id2"}
         assert vectors.ids({"year": {"$gte": 0}}) == {"id3", "id4", "id5"}
         assert vectors.ids({"language": "fr"}) == {"new"}
+
+
+def test_missing_and_other_vectors_are_told(vectors: VectorStore) -> None:
+    """Whatever the order; a vector that is as it should be is not named."""
+    wanted = np.array([VECTORS[3], VECTORS[0], VECTORS[1], VECTORS[2]])
+    assert unlike(vectors, ["id3", "nobody", "id5", "id2"], wanted) == ["nobody", "id5"]
+    assert unlike(vectors, IDS, VECTORS) == []

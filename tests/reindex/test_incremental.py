@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ragline.errors import ConflictError, DamagedReleaseError, GateError
 from ragline.reindex.build import Built
+from ragline.reindex.check import check_index
 from ragline.reindex.chunk import chunk_documents
 from ragline.reindex.snapshot import snapshot_documents
+from ragline.release import EXACT
 from ragline.tables import read_rows
 from ragline.verification import verify_release
 from tests.reindex.conftest import EMBEDDER, Corpus, content
@@ -173,3 +176,25 @@ def test_a_damaged_release_is_made_anew(filled: Corpus, tmp_path: Path) -> None:
     assert (run.manifest.release, run.embedded, run.built.base) == (manifest.release, 0, "")
     (tmp_path / "scratch").mkdir()
     assert verify_release(filled.index, manifest.release, tmp_path / "scratch").problems == ()
+
+
+@pytest.mark.parametrize("rebuild", [False, True], ids=["changed", "from nothing"])
+def test_a_wrong_vector_does_not_go_live(filled: Corpus, *, rebuild: bool) -> None:
+    """Neither in an index that was changed, of which a sample is compared, nor in one that was built from nothing."""
+    filled.run()
+    filled.write(added="# Added\n\nOne more document.")
+    started = filled.start(rebuild=rebuild)
+    assert bool(started.built.base) is not rebuild
+    vectors = np.load(started.work / "index" / EXACT, mmap_mode="r+")
+    vectors[0] = -vectors[0]
+    vectors.flush()
+    origin = started.plan.origin
+    with pytest.raises(GateError, match="1 chunks have no or a wrong vector"):
+        check_index(
+            *(started.work / "index", started.work / "checks"),
+            base=started.built.base,
+            store_uri=filled.store_uri,
+            name=filled.name,
+            embedder=origin.embedder,
+            model_digest=origin.model,
+        )
