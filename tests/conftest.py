@@ -53,12 +53,13 @@ class Bucket:
 
 
 @pytest.fixture
-def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A fresh bucket; the environment holds its endpoint and keys, and little patience."""
     bucket = Bucket(f"test-{next(_numbers)}", seaweed)
     seaweed.make_bucket(bucket.name)
     _point_to(seaweed, monkeypatch)
-    return bucket
+    yield bucket
+    seaweed.remove_bucket(bucket.name)
 
 
 def _point_to(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:

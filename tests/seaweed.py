@@ -46,6 +46,8 @@ class Seaweed:
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         command = [str(program), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false"]
         command += ["-admin.ui=false", "-master.telemetry=false", "-bucket=ready"]
+        # Every bucket takes volumes of its own, and by default the free disk says how many there may be.
+        command += ["-volume.max=5000"]
         command += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
         command += [f"-{name}={port}" for name, port in ports.items()]
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -65,6 +67,10 @@ class Seaweed:
     def make_bucket(self, name: str) -> None:
         """Make an empty bucket."""
         self.client().make_bucket(name)
+
+    def remove_bucket(self, name: str) -> None:
+        """Remove a bucket with all that is in it."""
+        self.client().remove_bucket(name)
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which ragline finds this server."""
