@@ -243,8 +243,14 @@ def windows(text: str, longest: int = _WINDOW) -> Iterator[str]:
 
     A single longer sentence (a line of code, a table row) is a window of its own.
     """
+    for spans in window_spans(text, longest):
+        yield text[spans[0][0] : spans[-1][1]]
+
+
+def window_spans(text: str, longest: int = _WINDOW) -> Iterator[Sequence[tuple[int, int]]]:
+    """Yield the same windows as their sentences: where each begins and ends."""
     for spans in _quotable(text):
-        yield from _windows(text, spans, longest)
+        yield from _windows(spans, longest)
 
 
 def _quotable(text: str) -> Iterator[list[tuple[int, int]]]:
@@ -271,13 +277,12 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
     yield from pairwise(edges)
 
 
-def _windows(text: str, spans: Sequence[tuple[int, int]], longest: int) -> Iterator[str]:
-    for index, (start, end) in enumerate(spans):
+def _windows(spans: Sequence[tuple[int, int]], longest: int) -> Iterator[Sequence[tuple[int, int]]]:
+    for index, (start, _) in enumerate(spans):
         last = index
         while last + 1 < len(spans) and spans[last + 1][1] - start <= longest:
             last += 1
-            end = spans[last][1]
-        yield text[start:end]
+        yield spans[index : last + 1]
         if last == len(spans) - 1:
             return
 

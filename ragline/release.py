@@ -10,7 +10,7 @@ A release is named by the digest of what it was made from, so publishing the sam
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -45,6 +45,9 @@ VECTOR_TABLE = "vectors.f16.npy"
 
 EXACT = "vectors.npy"
 """The vectors in row order, which checks need beside an index; not published."""
+
+ADDED = "added.npy"
+"""The rows that a vector index which was changed from another got anew, which checks look at; not published."""
 
 _REMEMBERED = 20
 """How many releases a pointer names as those before it."""
@@ -277,9 +280,13 @@ class Index:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as scratch:
             folder = Path(scratch) / "release"
-            side_by_side(lambda path: self._fetch_file(manifest, path, folder / path), manifest.files)
+            self.bring(manifest, manifest.files, folder)
             _move_into_place(folder, target)
         return target
+
+    def bring(self, manifest: Manifest, paths: Iterable[str], folder: Path) -> None:
+        """Store verified copies of some files of a release below `folder`; errors as `fetch`."""
+        side_by_side(lambda path: self._fetch_file(manifest, path, folder / path), paths)
 
     def _fetch_file(self, manifest: Manifest, path: str, target: Path) -> None:
         key = self._release(manifest.release) + path
@@ -345,11 +352,12 @@ def check_name(name: str) -> str:
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return path, size and sha256 of every file below `folder`, as a manifest lists them."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    """Return path, size and sha256 of every file below `folder` that is published, as a manifest lists them."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
-        for path in paths
+        name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
+        for name, path in files.items()
+        if name not in (EXACT, ADDED) and not name.endswith(".lock")
     }
 
 

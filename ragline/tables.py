@@ -5,7 +5,7 @@ of text, a reader holds one row group.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -157,10 +157,14 @@ def batch_documents(batch: pa.RecordBatch) -> list[Document]:
     return list(map(_document, batch.to_pylist()))
 
 
-def read_chunks(path: Path) -> Iterator[Chunk]:
-    """Yield the chunks that a `ChunkWriter` wrote."""
-    for row in read_rows(path):
-        yield Chunk(**row)
+def read_chunks(path: Path, digests: Collection[str] | None = None) -> Iterator[Chunk]:
+    """Yield the chunks that a `ChunkWriter` wrote: those whose text has one of `digests`, looked up as they come."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024):
+            if digests is not None:
+                batch = batch.filter(pa.array([digest in digests for digest in batch["digest"].to_pylist()]))
+            for row in batch.to_pylist():
+                yield Chunk(**row)
 
 
 def _document(row: dict[str, Any]) -> Document:

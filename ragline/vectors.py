@@ -106,7 +106,7 @@ class Vectors:
         ordered = wanted[order]
         missing = np.ones(len(keys), dtype=bool)
         for part in self._parts(Shard()):
-            if missing.any() and np.isin(self._keys(part), ordered).any():
+            if missing.any() and _counts(self._keys(part), ordered)[1].any():
                 for part_keys, rows in self._rows(part):
                     _scatter(part_keys, rows, ordered, order, missing, out)
         if missing.any():
@@ -146,13 +146,19 @@ class Vectors:
                     yield np.array(batch["key"].to_pylist(), dtype=_KEY), vectors
 
 
+def _counts(keys: np.ndarray, ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each key begins in `ordered`, and how often it stands there."""
+    low = np.searchsorted(ordered, keys, "left")
+    return low, np.searchsorted(ordered, keys, "right") - low
+
+
 def _scatter(
     keys: np.ndarray, rows: np.ndarray, ordered: np.ndarray, order: np.ndarray, missing: np.ndarray, out: np.ndarray
 ) -> None:
     """Copy each row to all places in `out` whose key it has."""
-    low = np.searchsorted(ordered, keys, "left")
-    high = np.searchsorted(ordered, keys, "right")
-    for row in np.flatnonzero(high > low):
-        places = order[low[row] : high[row]]
-        out[places] = rows[row]
-        missing[places] = False
+    low, counts = _counts(keys, ordered)
+    sources = np.repeat(np.arange(len(keys)), counts)
+    offsets = np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = order[low[sources] + offsets]
+    out[places] = rows[sources]
+    missing[places] = False

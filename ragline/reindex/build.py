@@ -1,7 +1,7 @@
 """Build the indexes of a release in a folder: Chroma and tantivy over the same chunks."""
 
 import logging
-import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ragline.chunk_table import write_chunk_table
 from ragline.embedding.model import EmbeddingModel, require_model
-from ragline.errors import GateError, ReleaseError
+from ragline.errors import ReleaseError
 from ragline.lexical import build_lexical
 from ragline.object_store import open_store
 from ragline.progress import progress
@@ -19,10 +19,10 @@ from ragline.registry.model_store import ModelStore
 from ragline.registry.registered_model import is_reference
 from ragline.reindex.entries import Entries
 from ragline.reindex.plan import Plan
-from ragline.release import CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTOR_TABLE, VECTORS, Index, Manifest
+from ragline.release import ADDED, CHUNKS, DOCUMENTS, EXACT, LEXICAL, VECTOR_TABLE, VECTORS, Index, Manifest
 from ragline.settings import Settings
 from ragline.tables import TableWriter, read_chunks, read_rows
-from ragline.vector_store import Difference, VectorStore, build_vector_store, hnsw, unlike, update_vector_store
+from ragline.vector_store import Difference, build_vector_store, hnsw, update_vector_store
 from ragline.vector_table import write_vector_table
 from ragline.vectors import Vectors
 
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 MOST_CHANGED = 0.2
 """Share of chunks that a vector index may lose by deletion, or gain, before it is built anew: a deleted vector stays
 in the graph, takes room and is walked through."""
+
+_OF_BASE = (VECTORS, CHUNKS, DOCUMENTS)
 
 _DOCUMENT_FACTS = pa.schema([(name, pa.string()) for name in ("id", "digest", "title", "media_type", "metadata")])
 
@@ -70,28 +72,26 @@ def build_index(
     Raises:
         IntegrityError: a chunk has no vector.
         ModelError: the embedder is not the one that the run was planned for.
-        GateError: Chroma did not take a vector as it was given.
     """
     index.mkdir(parents=True, exist_ok=True)
     planned = Plan.read(plan)
     store, model = open_store(store_uri), require_model(embedder, planned.origin.model)
     if is_reference(embedder):
         _keep_model(ModelStore(store), model)
-    _write_documents(documents, index / DOCUMENTS)
-    write_chunk_table(chunks, index / CHUNKS)
-    vectors = _gather(chunks, index / EXACT, Vectors(store, model.digest), model.dimensions)
-    write_vector_table(vectors, index / VECTOR_TABLE)
-    with ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(_fetch_base, Index(store, name), planned, model.digest)
-        (index / LEXICAL).mkdir()
-        build_lexical(index / LEXICAL, read_chunks(chunks))
-        base = fetching.result()
-    entries = Entries.read(index)
-    built = _update(*base, entries, vectors, index / VECTORS) if base else None
-    if built is None:
-        with progress("index", total=len(entries), unit="chunks") as step:
-            for done in build_vector_store(index / VECTORS, entries.ids, vectors, entries.metadata()):
-                step.advance(done - step.done)
+    with (
+        tempfile.TemporaryDirectory(dir=index.parent, prefix="base-") as scratch,
+        ThreadPoolExecutor(Settings.from_environment().threads, "build") as pool,
+    ):
+        fetched = pool.submit(_fetch_base, Index(store, name), planned, model.digest, Path(scratch))
+        gathered = pool.submit(_gather, chunks, index, Vectors(store, model.digest), model.dimensions)
+        worded = pool.submit(_write_lexical, index / LEXICAL, chunks)
+        _write_documents(documents, index / DOCUMENTS)
+        write_chunk_table(chunks, index / CHUNKS)
+        entries, base, vectors = Entries.read(index), fetched.result(), gathered.result()
+        built = base and _update(base, Path(scratch), entries, vectors, index)
+        if not built:
+            _build(entries, vectors, index / VECTORS)
+        worded.result()
     return built or Built(len(entries), "", 0)
 
 
@@ -101,34 +101,33 @@ def _keep_model(models: ModelStore, model: EmbeddingModel) -> None:
         models.put(model.folder, name=model.name)
 
 
-def _fetch_base(releases: Index, plan: Plan, model_digest: str) -> tuple[Manifest, Path] | None:
-    """Return the release whose vector index can be changed into this one, and a copy of it; None if there is none."""
+def _fetch_base(releases: Index, plan: Plan, model_digest: str, folder: Path) -> Manifest | None:
+    """Bring what is needed of the release whose vector index can be changed into this one; None if there is none."""
     if not plan.previous or plan.rebuild:
         return None
     base = releases.manifest(plan.previous)
     if base.digests["model"] != model_digest:
         return None
     try:
-        return base, releases.fetch(base, Settings.from_environment().cache)
+        releases.bring(base, [path for path in base.files if path.split("/")[0] in _OF_BASE], folder)
     except ReleaseError as exc:
         _log.warning("release %s cannot be built upon: %s", base.release, exc)
         return None
+    return base
 
 
-def _update(base: Manifest, folder: Path, entries: Entries, vectors: np.ndarray, target: Path) -> Built | None:
-    """Change a copy of the base's vector index, if little changed."""
+def _update(base: Manifest, folder: Path, entries: Entries, vectors: np.ndarray, index: Path) -> Built | None:
+    """Take the base's vector index and change it, if little changed."""
     earlier = Entries.read(folder)
     removed, added, changed = earlier.difference(entries)
     deleted = int(base.counts.get("deleted", 0)) + len(removed)
     if max(deleted, len(added)) > MOST_CHANGED * len(entries) or hnsw(len(earlier)) != hnsw(len(entries)):
         return None
-    shutil.copytree(folder / VECTORS, target)
-    rows = [entries.row(key) for key in added]
-    metadata = [entries.metadata_of(row) for row in rows]
-    update_vector_store(target, Difference(removed, added, vectors[rows], metadata, changed))
-    with VectorStore(target) as store:
-        if wrong := unlike(store, added, vectors[rows]):
-            raise GateError(f"{len(wrong)} vectors were not added as they are, {wrong[0]} first; run it again")
+    rows = np.array([entries.row(key) for key in added], np.intp)
+    np.save(index / ADDED, rows)
+    metadata = [entries.metadata_of(row) for row in rows.tolist()]
+    (folder / VECTORS).rename(index / VECTORS)
+    update_vector_store(index / VECTORS, Difference(removed, added, vectors[rows], metadata, changed))
     _log.info(
         "vector index of release %s: %d removed, %d added, %d with other metadata",
         base.release,
@@ -139,12 +138,24 @@ def _update(base: Manifest, folder: Path, entries: Entries, vectors: np.ndarray,
     return Built(len(entries), base.release, deleted)
 
 
-def _gather(chunks: Path, path: Path, vectors: Vectors, dimensions: int) -> np.ndarray:
-    """Bring the vectors into row order on disk, so that memory does not grow with them."""
+def _build(entries: Entries, vectors: np.ndarray, folder: Path) -> None:
+    with progress("index", total=len(entries), unit="chunks") as step:
+        for done in build_vector_store(folder, entries.ids, vectors, entries.metadata()):
+            step.advance(done - step.done)
+
+
+def _write_lexical(folder: Path, chunks: Path) -> None:
+    folder.mkdir()
+    build_lexical(folder, read_chunks(chunks))
+
+
+def _gather(chunks: Path, index: Path, vectors: Vectors, dimensions: int) -> np.ndarray:
+    """Bring the vectors into row order on disk, so that memory does not grow with them; also rounded, to be served."""
     digests = [row["digest"] for row in read_rows(chunks, ["digest"])]
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(digests), dimensions))
+    out = np.lib.format.open_memmap(index / EXACT, mode="w+", dtype=np.float32, shape=(len(digests), dimensions))
     vectors.read(digests, out)
     out.flush()
+    write_vector_table(out, index / VECTOR_TABLE)
     return out
 
 

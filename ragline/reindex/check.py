@@ -15,7 +15,7 @@ from ragline.errors import GateError
 from ragline.everyday_questions import question_vectors
 from ragline.object_store import open_store
 from ragline.reindex.golden import check_golden
-from ragline.release import CHUNKS, EXACT, Index
+from ragline.release import ADDED, CHUNKS, EXACT, Index
 from ragline.retrieval import Retriever
 from ragline.vector_store import VectorStore, unlike
 from ragline.vectors import Vectors
@@ -50,8 +50,8 @@ def check_index(
         name: of the index.
         embedder: name of the model.
         model_digest: of the model.
-        base: the release that the vector index was changed from, of which a sample is enough: what was added to it was
-            compared when it was written, all else before it was published; "" if it was built from nothing.
+        base: the release that the vector index was changed from, of which a sample is enough beside what was added:
+            all of it was compared before it was published; "" if it was built from nothing.
         questions_uri: golden questions (file or s3:// object); "" for none.
         max_drop: how far their scores may fall below the current release's.
 
@@ -62,7 +62,7 @@ def check_index(
     store = open_store(store_uri)
     model = cache(lambda: Embedder(require_model(embedder, model_digest)))  # often nothing is left to embed
     with Retriever(index) as retriever:
-        measures: dict[str, float] = _check_whole(index, retriever, _SAMPLE if base else len(retriever))
+        measures: dict[str, float] = _check_whole(index, retriever, base)
         vectors = question_vectors(Vectors(store, model_digest), lambda texts: model().embed(texts))
         calibration = calibrate(retriever, vectors)
         if questions_uri:
@@ -72,19 +72,24 @@ def check_index(
     checks.write_text(text, encoding="utf-8")
 
 
-def _check_whole(index: Path, retriever: Retriever, compared: int) -> dict[str, float]:
+def _check_whole(index: Path, retriever: Retriever, base: str) -> dict[str, float]:
     vectors = np.load(index / EXACT, mmap_mode="r")
     with ChunkTable(index / CHUNKS) as chunks:
         ids = chunks.ids()
     _check_counts(len(ids), retriever)
-    rows = np.random.default_rng(0).permutation(len(ids))[:compared]
-    _check_vectors(ids, vectors, retriever.vectors, np.sort(rows))
+    _check_vectors(ids, vectors, retriever.vectors, _compared(index, len(ids)) if base else np.arange(len(ids)))
     recall = _recall(ids, vectors, retriever.vectors)
     if recall < LEAST_RECALL:
         raise GateError(
             f"recall@10 of the vector index is {recall:.3f}, at least {LEAST_RECALL} is needed; not published"
         )
     return {"chunks": len(ids), "recall@10": round(recall, 4)}
+
+
+def _compared(index: Path, chunks: int) -> np.ndarray:
+    """Return the rows to compare of an index that was changed: what was added, and a sample."""
+    sample = np.random.default_rng(0).permutation(chunks)[:_SAMPLE]
+    return np.union1d(sample, np.load(index / ADDED))
 
 
 def _log_measures(measures: dict[str, float], calibration: Calibration) -> None:

@@ -62,8 +62,8 @@ def embed_shard(
 def _batches(chunks: Path, missing: set[str]) -> Iterator[list[Chunk]]:
     """Yield chunks with distinct missing texts, `PART` at a time."""
     batch: list[Chunk] = []
-    for chunk in read_chunks(chunks):
-        if chunk.digest in missing:
+    for chunk in read_chunks(chunks, missing):
+        if chunk.digest in missing:  # else the same text came before
             missing.remove(chunk.digest)
             batch.append(chunk)
         if len(batch) == PART:

@@ -49,8 +49,6 @@ def publish_release(index: Path, checks: Path, plan: Path, *, store_uri: str, na
 
 
 def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted: int) -> Manifest:
-    files = describe_files(index)
-    files.pop(EXACT)
     return Manifest(
         release=origin.release,
         digests=origin.digests,
@@ -65,6 +63,6 @@ def _manifest(index: Path, measures: Mapping[str, Any], origin: Origin, deleted:
         documents_uri=origin.documents_uri,
         calibration=measures["calibration"],
         checks=measures["checks"],
-        files=files,
+        files=describe_files(index),
         created=now(),
     )

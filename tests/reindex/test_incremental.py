@@ -11,7 +11,7 @@ from ragline.reindex.build import Built
 from ragline.reindex.check import check_index
 from ragline.reindex.chunk import chunk_documents
 from ragline.reindex.snapshot import snapshot_documents
-from ragline.release import EXACT
+from ragline.release import ADDED, EXACT
 from ragline.tables import read_rows
 from ragline.verification import verify_release
 from tests.reindex.conftest import EMBEDDER, Corpus, content
@@ -181,20 +181,46 @@ def test_a_damaged_release_is_made_anew(filled: Corpus, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rebuild", [False, True], ids=["changed", "from nothing"])
 def test_a_wrong_vector_does_not_go_live(filled: Corpus, *, rebuild: bool) -> None:
     """Neither in an index that was changed, of which a sample is compared, nor in one that was built from nothing."""
+    started = start_with_one_more(filled, rebuild=rebuild)
+    assert bool(started.built.base) is not rebuild
+    turn_vector(started, 0)
+    with pytest.raises(GateError, match="1 chunks have no or a wrong vector"):
+        check(filled, started)
+
+
+def test_every_added_vector_is_compared(filled: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sample is."""
+    monkeypatch.setattr("ragline.reindex.check._SAMPLE", 0)
+    started = start_with_one_more(filled)
+    added = np.load(started.work / "index" / ADDED).tolist()
+    assert len(added) == 1
+    turn_vector(started, added[0])
+    with pytest.raises(GateError, match="1 chunks have no or a wrong vector"):
+        check(filled, started)
+
+
+def start_with_one_more(filled: Corpus, *, rebuild: bool = False) -> Started:
+    """Publish, add a document, and build the next index."""
     filled.run()
     filled.write(added="# Added\n\nOne more document.")
-    started = filled.start(rebuild=rebuild)
-    assert bool(started.built.base) is not rebuild
+    return filled.start(rebuild=rebuild)
+
+
+def turn_vector(started: Started, row: int) -> None:
+    """Say that the vector of a row should be its opposite."""
     vectors = np.load(started.work / "index" / EXACT, mmap_mode="r+")
-    vectors[0] = -vectors[0]
+    vectors[row] = -vectors[row]
     vectors.flush()
+
+
+def check(filled: Corpus, started: Started) -> None:
+    """Check the index that was built."""
     origin = started.plan.origin
-    with pytest.raises(GateError, match="1 chunks have no or a wrong vector"):
-        check_index(
-            *(started.work / "index", started.work / "checks"),
-            base=started.built.base,
-            store_uri=filled.store_uri,
-            name=filled.name,
-            embedder=origin.embedder,
-            model_digest=origin.model,
-        )
+    check_index(
+        *(started.work / "index", started.work / "checks"),
+        base=started.built.base,
+        store_uri=filled.store_uri,
+        name=filled.name,
+        embedder=origin.embedder,
+        model_digest=origin.model,
+    )

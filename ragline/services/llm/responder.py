@@ -76,14 +76,21 @@ class Responder:
         Raises:
             ServiceError: a stage failed, or the service is busy.
         """
-        async with aclosing(self.respond(asked, caller)) as parts:
+        async with aclosing(self.respond(asked, caller, whole=True)) as parts:
             async for part in parts:
                 if isinstance(part, Outcome):
                     return part
         raise AssertionError("every answer ends with its outcome")
 
-    async def respond(self, asked: Asked, caller: Caller) -> AsyncGenerator[str | Outcome, None]:
+    async def respond(
+        self, asked: Asked, caller: Caller, *, whole: bool = False
+    ) -> AsyncGenerator[str | Outcome, None]:
         """Yield the text as it comes, and at the end what it is worth; closing it cancels everything.
+
+        Args:
+            asked: the question.
+            caller: who asks.
+            whole: whether the text is wanted only when it is complete; then it may come at once.
 
         Raises:
             ServiceError: a stage failed, or the service is busy.
@@ -95,7 +102,7 @@ class Responder:
                 yield NOTHING
                 yield Outcome(NOTHING, False, False, (), retrieved.release, timings=clock.total())
                 return
-            answer = _Answer(Task(asked.question, asked.history, retrieved, asked.sampling), clock)
+            answer = _Answer(Task(asked.question, asked.history, retrieved, asked.sampling, whole), clock)
             async with aclosing(self._text(answer, caller)) as texts:
                 async for text in texts:
                     answer.text += text

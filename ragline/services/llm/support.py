@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ragline.answering import Citation, windows
+from ragline.answering import Citation, window_spans, windows
 from ragline.services.llm.claims import Claims, Reader, numbers
 from ragline.services.llm.retrieved import Document, Quote
 from ragline.services.llm.sentences import Sentence, sentences
@@ -118,11 +118,13 @@ class _Passage:
 
     @cached_property
     def windows(self) -> list[_Window]:
-        return [self._window(text) for text in windows(self.document.text)]
+        return [self._joined(spans) for spans in window_spans(self.document.text)]
 
     @cached_property
-    def sentences(self) -> list[_Window]:
-        return [self._window(text) for text in windows(self.document.text, longest=1)]
+    def sentences(self) -> dict[tuple[int, int], _Window]:
+        """Each sentence by where it stands."""
+        spans = (span for window in window_spans(self.document.text) for span in window)
+        return {span: self._window(self.document.text[slice(*span)]) for span in dict.fromkeys(spans)}
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -134,6 +136,14 @@ class _Passage:
 
     def _window(self, text: str) -> _Window:
         return _Window(text, self._reader.words(text) | self.path_words, numbers(text, spelt=True) | self.path_numbers)
+
+    def _joined(self, spans: Sequence[tuple[int, int]]) -> _Window:
+        parts = [self.sentences[span] for span in spans]
+        return _Window(
+            self.document.text[spans[0][0] : spans[-1][1]],
+            frozenset[str]().union(*(part.words for part in parts)),
+            frozenset[str]().union(*(part.numbers for part in parts)),
+        )
 
     def best(self, claims: Claims) -> _Window | None:
         """Return the window that holds most of what is claimed; the earlier and shorter one of equals."""
@@ -148,7 +158,7 @@ class _Passage:
 
     def contradicts(self, claims: Claims) -> bool:
         """Whether the sentence that is closest to the claims negates what they assert, or the other way round."""
-        closest = max(self.sentences, key=lambda w: (w.share(claims.words), -len(w.text)), default=None)
+        closest = max(self.sentences.values(), key=lambda w: (w.share(claims.words), -len(w.text)), default=None)
         if closest is None:
             return False
         negated = self._reader.negated(closest.text)

@@ -71,6 +71,18 @@ def test_request(openai_server: OpenAiServer) -> None:
     }
 
 
+def test_whole_answers_are_not_streamed(openai_server: OpenAiServer) -> None:
+    """Where nobody reads along, taking an answer apart into events would be work for nothing."""
+    body = {
+        "choices": [{"message": {"role": "assistant", "content": "It is."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+    }
+    openai_server.reply = refusing(body, 200)
+    found = whole(plan_of(openai_server), replace(task(), whole=True))
+    assert (found.parts, found.finish, found.usage) == (["It is."], ["stop"], Usage(7, 3))
+    assert not {"stream", "stream_options"} & openai_server.chats[0].body.keys()
+
+
 def test_sampling(openai_server: OpenAiServer) -> None:
     """What the caller asks for is passed on."""
     whole(plan_of(openai_server), task(temperature=0.7, top_p=0.9, top_k=40, stop=("END",), seed=7))

@@ -198,9 +198,9 @@ class OpenAi:
             "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
             self._limit_field: prompt.max_tokens,
             "temperature": sampling.temperature,
-            "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if not prompt.task.whole:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         # What is left at its default is not sent: some servers refuse fields that they do not know.
         optional = {
             "top_p": sampling.top_p if sampling.top_p != 1.0 else None,

@@ -59,12 +59,14 @@ class Task:
         history: what was said before it, oldest first; the caller's own system messages are part of it.
         retrieved: what the documents have on it.
         sampling: how the text is generated.
+        whole: whether nobody reads the text before it is complete, so that it need not come in pieces.
     """
 
     question: str
     history: tuple[Message, ...]
     retrieved: Retrieved
     sampling: Sampling = field(default_factory=Sampling)
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
