@@ -14,7 +14,7 @@ from ragline.reindex.snapshot import snapshot_documents
 from ragline.release import ADDED, EXACT
 from ragline.tables import read_rows
 from ragline.verification import verify_release
-from tests.reindex.conftest import EMBEDDER, Corpus, content
+from tests.reindex.conftest import EMBEDDER, Corpus, Started, content
 
 LONG = "\n\n".join(
     f"## Part {part}\n\n" + f"Sentence {part} about the harbour and its boats. " * 15 for part in range(8)
