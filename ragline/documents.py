@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ragline.errors import Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,18 @@ class Loaded:
     media_type: str = "text/plain"
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     row: str = ""
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be indexed, while the rows around it can.
+
+    Attributes:
+        row: where it is in its file, for example "line-12".
+        error: the reason.
+    """
+
+    row: str
+    error: Unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,12 @@ function of the bytes: the same bytes give the same documents on every machine.
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
-from ragline.documents import Loaded
+from ragline.documents import BadRow, Loaded
 from ragline.errors import Unreadable
-from ragline.loaders.docx import load_docx
-from ragline.loaders.encoding import refuse_binary
-from ragline.loaders.html import load_html
-from ragline.loaders.markdown import load_markdown
-from ragline.loaders.pdf import load_pdf
-from ragline.loaders.records import BadRow, load_json, load_json_lines, load_notebook
-from ragline.loaders.rst import load_rst
-from ragline.loaders.text import load_rows, load_text
 
 __all__ = ["EXTENSIONS", "LARGEST", "VERSION", "BadRow", "load"]
 
@@ -33,25 +27,41 @@ VERSION = 1
 LARGEST = 256 << 20
 """Bytes of a compressed file after decompression."""
 
-_Loader = Callable[[bytes], Loaded]
-_LOADERS: dict[str, _Loader] = {
-    "md": load_markdown,
-    "markdown": load_markdown,
-    "mdx": lambda data: load_markdown(data, mdx=True),
-    "rst": load_rst,
-    "html": load_html,
-    "htm": load_html,
-    "xhtml": load_html,
-    "txt": load_text,
-    "text": load_text,
-    "log": load_text,
-    "pdf": load_pdf,
-    "docx": load_docx,
-    "csv": lambda data: load_rows(data, "text/csv"),
-    "tsv": lambda data: load_rows(data, "text/tab-separated-values"),
-    "ipynb": load_notebook,
+
+class _Loader:
+    """A function of one of our modules, which is imported when the first file of its type comes: they are slow to."""
+
+    def __init__(self, module: str, function: str = "", **options: Any) -> None:
+        self._module = f"{__name__}.{module}"
+        self._function = function or f"load_{module}"
+        self._options = options
+
+    def __call__(self, data: bytes, **options: Any) -> Any:
+        return getattr(import_module(self._module), self._function)(data, **self._options, **options)
+
+
+_LOADERS = {
+    "md": _Loader("markdown"),
+    "markdown": _Loader("markdown"),
+    "mdx": _Loader("markdown", mdx=True),
+    "rst": _Loader("rst"),
+    "html": _Loader("html"),
+    "htm": _Loader("html"),
+    "xhtml": _Loader("html"),
+    "txt": _Loader("text"),
+    "text": _Loader("text"),
+    "log": _Loader("text"),
+    "pdf": _Loader("pdf"),
+    "docx": _Loader("docx"),
+    "csv": _Loader("text", "load_rows", media_type="text/csv"),
+    "tsv": _Loader("text", "load_rows", media_type="text/tab-separated-values"),
+    "ipynb": _Loader("records", "load_notebook"),
 }
-_ROW_LOADERS = {"json": load_json, "jsonl": load_json_lines, "ndjson": load_json_lines}
+_ROW_LOADERS = {
+    "json": _Loader("records", "load_json"),
+    "jsonl": _Loader("records", "load_json_lines"),
+    "ndjson": _Loader("records", "load_json_lines"),
+}
 
 EXTENSIONS = frozenset([*_LOADERS, *_ROW_LOADERS])
 """Extensions of the types that are indexed, in lower case, without the dot."""
@@ -105,7 +115,7 @@ def _sniffed(data: bytes) -> str:
     if _HTML.match(head):
         return "html"
     if not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        refuse_binary(data)
+        _Loader("encoding", "refuse_binary")(data)
     return "txt"
 
 

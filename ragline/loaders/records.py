@@ -4,9 +4,9 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
-from ragline.documents import Loaded
+from ragline.documents import BadRow, Loaded
 from ragline.errors import Unreadable
 from ragline.loaders.encoding import clean, decode
 from ragline.loaders.markdown import add_markdown
@@ -24,18 +24,6 @@ _TITLE_FIELDS = ("title", "name", "heading", "question")
 _ID_FIELDS = ("_id", "id", "passage_id", "doc_id", "uid", "key")
 _LONGEST_ID = 200
 _ROWS_TO_JUDGE = 20  # when none of so many parses, the file is no JSON Lines, and is reported once
-
-
-class BadRow(NamedTuple):
-    """A row that cannot be indexed, while the rows around it can.
-
-    Attributes:
-        row: where it is in its file, for example "line-12".
-        error: the reason.
-    """
-
-    row: str
-    error: Unreadable
 
 
 def load_json(data: bytes, *, text_field: str = "") -> Iterator[Loaded | BadRow]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ragline.documents import Loaded
+from ragline.documents import BadRow, Loaded
 from ragline.errors import Unreadable
-from ragline.loaders.records import BadRow, load_json, load_json_lines, load_notebook
+from ragline.loaders.records import load_json, load_json_lines, load_notebook
 
 
 def dump(value: Any) -> bytes:
