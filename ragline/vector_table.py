@@ -16,6 +16,7 @@ EXACT_BYTES = 64 << 20
 and finds all."""
 
 _BLOCK = 8192
+_STEP = 16
 _QUESTIONS = 64
 
 
@@ -55,11 +56,22 @@ class VectorTable:
         count = min(limit, len(self))
         for start in range(0, len(vectors), _QUESTIONS):
             for scores in np.asarray(vectors[start : start + _QUESTIONS], np.float32) @ self._whole.T:
-                yield np.argpartition(scores, len(scores) - count)[len(scores) - count :], scores
+                yield _highest(scores, count), scores
 
     @cached_property
     def _whole(self) -> np.ndarray:
         return np.asarray(self.rows, np.float32)
+
+
+def _highest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the `count` highest scores, in no order."""
+    sample = scores[::_STEP]
+    kept = 2 * count // _STEP + 1
+    if kept < len(sample):  # a sample tells about where they begin, which spares most of the work
+        places = np.flatnonzero(scores >= np.partition(sample, -kept)[-kept])
+        if len(places) >= count:
+            return places[np.argpartition(scores[places], len(places) - count)[len(places) - count :]]
+    return np.argpartition(scores, len(scores) - count)[len(scores) - count :]
 
 
 def write_vector_table(vectors: np.ndarray, path: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragline import vector_table
 from ragline.release import VECTOR_TABLE
@@ -76,3 +78,12 @@ def test_a_large_table_and_none_give_the_same_passages(
 
 def _comparable(found: list[list[Passage]]) -> list[list[tuple[str, float, float]]]:
     return [[(each.source, round(each.score, 3), round(each.similarity, 3)) for each in some] for some in found]
+
+
+@given(st.lists(st.integers(-40, 40), min_size=1, max_size=3000), st.integers(1, 300))
+def test_the_highest_are_found_whatever_a_sample_tells(values: list[int], count: int) -> None:
+    """Also with many equal scores."""
+    scores, count = np.array(values, np.float32), min(count, len(values))
+    found = vector_table._highest(scores, count)
+    assert len(set(found.tolist())) == count
+    assert np.sort(scores[found]).tolist() == np.sort(scores)[-count:].tolist()

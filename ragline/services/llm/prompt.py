@@ -78,7 +78,7 @@ class PromptBuilder:
                 413,
             )
         history = self._history(task, (budget - bare.tokens) // 3)
-        room = budget - self._filled(empty, (), history).tokens
+        room = budget - (self._filled(empty, (), history) if history else bare).tokens
         passages = list(self._fitting(task, documents, room))
         prompt = self._filled(empty, passages, history)
         while prompt.tokens > budget and len(passages) > 1:  # where marks and texts melt into other tokens

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ragline.answering import Citation
 from ragline.services.edge.caller import Caller
@@ -16,6 +16,11 @@ from ragline.services.llm.plans.plan import Piece, Plan, Prompt, Task, Usage
 from ragline.services.llm.retrieved import Document, Retrieved
 from ragline.services.llm.showing import Checked, Quoted, Show, Showing, Sifted
 from ragline.services.llm.support import NOTHING, quotes_from
+
+_T = TypeVar("_T")
+
+_SHORT = 8_000
+"""Characters that are counted, or compared with an answer, in a millisecond or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +149,14 @@ class Responder:
         if self.plan.quoted:
             return
         with answer.clock.stage("support", caller):
-            after = await asyncio.to_thread(answer.after)
+            after = await _worked(answer.task, answer.after)
         for text in after:
             yield text
 
     async def _prepare(self, task: Task) -> Prompt:
         if self.plan.quoted:
             return self.plan.prepare(task)
-        return await asyncio.to_thread(self.plan.prepare, task)  # counting tokens takes milliseconds
+        return await _worked(task, lambda: self.plan.prepare(task))
 
     def _showing(self, prompt: Prompt) -> Showing:
         retrieved = prompt.task.retrieved
@@ -161,6 +166,13 @@ class Responder:
         if self._show == "supported":
             return Sifted(prompt.task.question, documents, retrieved.quotes)
         return Checked(prompt.task.question, documents)
+
+
+async def _worked(task: Task, work: Callable[[], _T]) -> _T:
+    """Do work on the passages' texts; in a thread where it takes longer than waking one."""
+    if sum(len(document.text) for document in task.retrieved.documents) <= _SHORT:
+        return work()
+    return await asyncio.to_thread(work)
 
 
 def _shown(retrieved: Retrieved, index: int, text: str) -> Document:
