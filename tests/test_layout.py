@@ -163,6 +163,15 @@ def test_import_stays_light(module: str) -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("step", ["chunk", "plan", "publish", "snapshot"])
+def test_steps_import_no_loader_before_a_file_needs_it(step: str) -> None:
+    """Each step is a process of its own, and the loaders' packages take a while."""
+    packages_of_loaders = {"docx", "lxml", "pypdfium2", "selectolax", "yaml"}
+    program = f"import sys, ragline.reindex.{step}; print(sorted({packages_of_loaders!r} & sys.modules.keys()))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The names in a wheel that is built, without the network, from the files that git has."""
