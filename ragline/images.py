@@ -9,7 +9,7 @@ from typing import Literal
 from ragline import __version__
 from ragline.settings import ImageSettings
 
-Image = Literal["local", "serve", "train"]
+Image = Literal["local", "serve", "train", "triton"]
 """The folders of images/ that have a Dockerfile."""
 
 

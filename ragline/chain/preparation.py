@@ -2,6 +2,8 @@
 
     python -m ragline.chain.preparation STORE NAME RELEASE REPOSITORY
 
+RELEASE is a name, or "current". `ragline up` runs this beside its server, a cluster before it (serving/embedder).
+
 An export is taken from the store where one is kept beside the model (a fine-tuned model has one). Otherwise it is made
 here, once, and kept in the cache under the model's digest (`ragline.chain.own_export`). The last line of stdout is a
 JSON object: the version, or the error.
@@ -50,16 +52,17 @@ def prepare(store: ObjectStore, name: str, release: str, repository: Path, setti
 
     Raises:
         ReleaseError: there is no such release.
+        InputError: several releases are called so.
         ModelError: its model is not to be had, or cannot be exported.
         GateError: the export does not give the vectors of the release.
         StoreError: the store cannot be used.
     """
     index = Index(store, name)
-    manifest = index.manifest(release)
+    manifest = index.manifest(index.find(release))
     folder, made = _export_of(index, manifest, settings.cache)
     join_repositories([folder], repository, ServerOptions(threads=settings.threads))
     digest = manifest.digests["model"]
-    return Prepared(release, digest, version_of(digest), made)
+    return Prepared(manifest.release, digest, version_of(digest), made)
 
 
 def _export_of(index: Index, manifest: Manifest, cache: Path) -> tuple[Path, str]:

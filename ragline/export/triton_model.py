@@ -16,6 +16,7 @@ Contract (Open Inference Protocol v2, model `embedder`, a version for each model
 import importlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,7 @@ def _buckets(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
 
 def _onnxruntime(path: Path, variant: dict[str, Any], threads: int, streams: int) -> tuple[Run, str]:
     del variant
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")  # else it gets ready to report to its maker, with an id of this machine
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
@@ -147,6 +149,7 @@ def _onnxruntime(path: Path, variant: dict[str, Any], threads: int, streams: int
 
 
 def _openvino(path: Path, variant: dict[str, Any], threads: int, streams: int) -> tuple[Run, str]:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as above: it would report at once
     import openvino
 
     core = openvino.Core()
