@@ -115,7 +115,9 @@ def _sniffed(data: bytes) -> str:
     if _HTML.match(head):
         return "html"
     if not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        _Loader("encoding", "refuse_binary")(data)
+        from ragline.loaders.encoding import refuse_binary
+
+        refuse_binary(data)
     return "txt"
 
 

@@ -199,6 +199,14 @@ def test_every_added_vector_is_compared(filled: Corpus, monkeypatch: pytest.Monk
         check(filled, started)
 
 
+def test_what_only_checks_need_is_not_published(filled: Corpus) -> None:
+    """Whichever way the index was made."""
+    filled.write(added="# Added\n\nOne more document.")
+    changed, anew = filled.run(), filled.run(rebuild=True)
+    assert (changed.built.base != "", anew.built.base) == (True, "")
+    assert [{EXACT, ADDED} & run.manifest.files.keys() for run in (changed, anew)] == [set(), set()]
+
+
 def start_with_one_more(filled: Corpus, *, rebuild: bool = False) -> Started:
     """Publish, add a document, and build the next index."""
     filled.run()

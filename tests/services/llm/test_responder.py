@@ -1,6 +1,7 @@
 """A question through all stages, with a scripted store and a scripted plan."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from ragline.services.edge.caller import Caller
 from ragline.services.llm.asked import Asked
 from ragline.services.llm.gate import Gate
 from ragline.services.llm.plans.extractive import Extractive
-from ragline.services.llm.plans.plan import Message, Plan, Sampling
+from ragline.services.llm.plans.plan import Message, Plan, Prompt, Sampling, Task
 from ragline.services.llm.responder import Outcome, Responder
 from ragline.services.llm.retrieved import Retrieved
 from ragline.services.llm.service import LlmService
@@ -162,6 +163,28 @@ def test_the_plan_gets_the_conversation_and_the_callers_identity() -> None:
     )
     assert store.asked[0][0].question == QUESTION.question
     assert (plan.callers[0].request_id, plan.callers[0].authorization) == ("r1", "Bearer secret")
+
+
+def test_only_who_reads_along_asks_for_pieces() -> None:
+    """A backend that knows that an answer is wanted whole need not take it apart."""
+    plan = ScriptedPlan()
+    outcome = asyncio.run(responder(plan).answer(QUESTION, CALLER))
+    assert outcome.answer == "".join(respond(responder(plan))[0])
+    assert [task.whole for task in plan.tasks] == [True, False]
+
+
+@pytest.mark.parametrize(("length", "aside"), [(100, False), (100_000, True)])
+def test_long_texts_are_worked_on_beside_the_other_requests(length: int, *, aside: bool) -> None:
+    """Short ones at once: waking a thread would take longer."""
+    threads = []
+
+    class Noting(ScriptedPlan):
+        def prepare(self, task: Task) -> Prompt:
+            threads.append(threading.current_thread())
+            return super().prepare(task)
+
+    respond(responder(Noting()), replace(QUESTION, context=("x" * length,)))
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]
 
 
 def test_so_many_generate_at_once_and_no_more() -> None:
